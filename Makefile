@@ -1,0 +1,52 @@
+# Everything a developer does. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help run test lint format protos contracts baseline clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "python3 not found: apt-get install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "venv failed: apt-get install python3-venv"; exit 1; }
+	@echo "Installing what trueup needs into $(VENV) (about a minute, once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: $(STAMP) ## Run the pair with an embedded PostgreSQL and simulated venues
+	@exec $(BIN)/trueup up
+
+test: $(STAMP) ## Run all tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) contracts ## Check style, types and contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+protos: $(STAMP) ## Compile the contracts to protos/gen
+	PATH="$(BIN):$$PATH" $(BIN)/python protos/generate.py
+
+# The stubs that are committed must be those of the contracts, and no released contract may break.
+contracts: $(STAMP)
+	rm -rf build/gen && PATH="$(BIN):$$PATH" $(BIN)/python protos/generate.py --out build/gen
+	diff -r -x __pycache__ build/gen protos/gen || { echo "protos/gen is not what the contracts say: run make protos"; exit 1; }
+	$(BIN)/buf lint build/trueup.binpb
+	$(BIN)/buf breaking build/trueup.binpb --against protos/baseline.binpb
+
+baseline: protos ## Make the contracts of today the ones that must not break
+	cp build/trueup.binpb protos/baseline.binpb
+
+clean: ## Remove what was installed and built
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
