@@ -1,0 +1,93 @@
+"""Compile the contracts: stubs to ``protos/gen``, descriptor image to the path given (default ``build/trueup.binpb``).
+
+The comments of the contracts are the documentation of the HTTP edge, and stubs have none: they go to
+``protos/gen/trueup/comments.json``, by the full name of what they are about.
+
+Usage: python protos/generate.py [--out DIR] [--image FILE]
+
+Only our own files stand in this folder. The imports come from the installed packages: google/api as .proto files of
+googleapis-common-protos, buf/validate as the descriptor inside our own compiled stub of it, which protoc takes as
+input and writes again. So nothing is downloaded and nothing is vendored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2
+from grpc_tools import protoc
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "gen"))
+
+from buf.validate import validate_pb2  # noqa: E402 - found through the line above
+
+
+def validate_descriptors() -> bytes:
+    """A FileDescriptorSet of buf/validate/validate.proto and what it imports."""
+    files = descriptor_pb2.FileDescriptorSet()
+    for module in (descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2, validate_pb2):
+        module.DESCRIPTOR.CopyToProto(files.file.add())
+    return files.SerializeToString()
+
+
+def run(*arguments: str) -> None:
+    """Run protoc, quit with its code when it fails."""
+    if code := protoc.main(["protoc", *arguments]):
+        sys.exit(code)
+
+
+def comments(image: Path) -> dict[str, str]:
+    """What stands above each message, field, enum, value, service and method of ours, by its full name."""
+    files = descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes())
+    found = {}
+    for file in files.file:
+        if not file.name.startswith("trueup/"):
+            continue
+        for location in file.source_code_info.location:
+            text = "\n".join(line.strip() for line in location.leading_comments.strip().splitlines())
+            if text and len(location.path) % 2 == 0:
+                found[name_of(file, list(location.path))] = text
+    return dict(sorted(found.items()))
+
+
+def name_of(file: descriptor_pb2.FileDescriptorProto, path: list[int]) -> str:
+    """The full name of what a source location points at: pairs of a field's number and an index."""
+    names, at = [file.package], file
+    for number, index in zip(path[::2], path[1::2], strict=True):
+        at = getattr(at, at.DESCRIPTOR.fields_by_number[number].name)[index]
+        names.append(at.name)
+    return ".".join(names)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, default=HERE / "gen")
+    parser.add_argument("--image", type=Path, default=HERE.parent / "build" / "trueup.binpb")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    options.image.parent.mkdir(parents=True, exist_ok=True)
+    ours = sorted(str(path.relative_to(HERE)) for path in (HERE / "trueup").rglob("*.proto"))
+    google_api = Path(annotations_pb2.__file__).parents[2]
+    well_known = Path(protoc.__file__).parent / "_proto"
+    with tempfile.NamedTemporaryFile(suffix=".binpb") as known:
+        known.write(validate_descriptors())
+        known.flush()
+        imports = (f"-I{HERE}", f"-I{google_api}", f"-I{well_known}", f"--descriptor_set_in={known.name}")
+        python = (f"--python_out={options.out}", f"--pyi_out={options.out}")
+        grpc = (f"--grpc_python_out={options.out}", f"--mypy_grpc_out=only_async:{options.out}")
+        run(*imports, *python, "buf/validate/validate.proto")
+        run(*imports, *python, *grpc, *ours)
+        image = ("--include_imports", "--include_source_info", f"--descriptor_set_out={options.image}")
+        run(*imports, *image, *ours)
+    texts = json.dumps(comments(options.image), indent=0, ensure_ascii=False)
+    (options.out / "trueup" / "comments.json").write_text(texts + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
