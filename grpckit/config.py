@@ -1,0 +1,164 @@
+"""Settings: the environment over a TOML file over defaults. Services extend `Settings` with what they are about."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from grpckit.errors import StartupError
+from grpckit.limits import Limits
+from grpckit.listen import Listen
+from grpckit.log import LogFormat
+
+CONFIG_VARIABLE = "TRUEUP_CONFIG"
+
+
+def _listen_address(text: str) -> str:
+    return str(Listen.parse(text))
+
+
+# A checked address, as text: host:port, [v6]:port or unix:/path.
+ListenAddress: TypeAlias = Annotated[str, AfterValidator(_listen_address)]
+
+
+def _optional_listen_address(text: str) -> str:
+    # "off" is for a process whose file names an address that is not its own to serve.
+    return "" if text.strip().lower() in {"", "off"} else _listen_address(text)
+
+
+def _names_of(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+# The same, or "" and "off" for none.
+OptionalListenAddress: TypeAlias = Annotated[str, AfterValidator(_optional_listen_address)]
+
+
+class Settings(BaseSettings):
+    """What every service can be told. Read it with `load`, which fails like a person would explain it."""
+
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, env_nested_delimiter="__", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Log level.")
+    log_format: LogFormat = Field(default="auto", description="json, console, or auto: console on a terminal.")
+    drain_grace: float = Field(default=10.0, ge=0, le=3600, description="Seconds that calls under way get at shutdown.")
+    drain_wait: float | None = Field(
+        default=None, ge=0, le=3600, description="Seconds between NOT_SERVING and refusing; 0 on loopback, else 5."
+    )
+    http_listen: OptionalListenAddress = Field(
+        default="", description="Where to serve HTTP/JSON as well; empty or off: nowhere."
+    )
+    http_cors_origins: str = Field(
+        default="", description="Origins whose pages may use HTTP, comma separated, e.g. https://desk.example.com."
+    )
+    http_hosts: str = Field(default="", description="Names that HTTP answers to besides loopback's, comma separated.")
+    limits: Limits = Field(default=Limits(), description="Single limits, e.g. LIMITS__UNARY_IN_FLIGHT=500.")
+
+    @property
+    def cors_origins(self) -> tuple[str, ...]:
+        """The origins whose pages may use HTTP."""
+        return _names_of(self.http_cors_origins)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names that HTTP answers to besides loopback's."""
+        return _names_of(self.http_hosts)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Orders the sources: arguments (tests), environment, file."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, _TomlFile(settings_cls)
+
+    @classmethod
+    def load(cls) -> Self:
+        """Reads the settings. Raises StartupError with a line per invalid one; no value is ever repeated in it."""
+        try:
+            return cls()
+        except ValidationError as error:
+            problems = error.errors(include_url=False, include_input=False, include_context=False)
+            lines = [f"{_variable(problem['loc'])}: {problem['msg']}" for problem in problems]
+            raise StartupError("invalid settings: " + "; ".join(lines)) from None
+        except SettingsError as error:  # e.g. LIMITS is not JSON
+            raise StartupError(f"invalid settings: {error}") from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return "__".join(str(part) for part in location).upper() or "settings"
+
+
+class _TomlFile(PydanticBaseSettingsSource):
+    """The file named by TRUEUP_CONFIG. Keys are the variables' names in any case. Floats stay text, so that a Decimal
+    is the number that was written; empty strings count as unset, as in the environment.
+    """
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Unused: the file is read as a whole."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        name = os.environ.get(CONFIG_VARIABLE, "")
+        if not name:
+            return {}
+        try:
+            content = tomllib.loads(Path(name).read_text(encoding="utf-8"), parse_float=str)
+        except OSError as error:
+            raise StartupError(f"{CONFIG_VARIABLE}: cannot read {name}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise StartupError(f"{CONFIG_VARIABLE}: {name} is not TOML: {error}") from None
+        given = {key.lower(): value for key, value in content.items() if value != ""}
+        known = {}
+        for field_name, field in self.settings_cls.model_fields.items():
+            for key in _names(field_name, field):
+                if key.lower() in given:
+                    known[field_name] = given[key.lower()]
+                    break
+        return known
+
+
+def _names(field_name: str, field: FieldInfo) -> Iterator[str]:
+    alias = field.validation_alias
+    if isinstance(alias, str):
+        yield alias
+    elif alias is not None:
+        for choice in getattr(alias, "choices", ()):
+            if isinstance(choice, str):
+                yield choice
+    yield field_name
+
+
+def describe(settings: type[Settings]) -> str:
+    """Lists the settings for --help: name, default, meaning. Defaults of secrets are not shown."""
+    rows = []
+    for field_name, field in settings.model_fields.items():
+        names = [name.upper() for name in _names(field_name, field)]
+        rows.append((names[0], _default(field), field.description or ""))
+    name_width = max(len(row[0]) for row in rows)
+    default_width = max(len(row[1]) for row in rows)
+    return "\n".join(f"  {name:<{name_width}}  {default:<{default_width}}  {text}" for name, default, text in rows)
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if field.is_required():
+        return "(required)"
+    if value is None or isinstance(value, (SecretStr, Limits)):
+        return "-"
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)

@@ -1,0 +1,74 @@
+"""grpc.health.v1, with a Watch that yields and that ends when the server drains.
+
+The package's own Watch holds a lock while it writes, so one client that does not read would block every change of
+status, and it never ends: it would hold up each shutdown for the whole grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"]
+
+_pb2: Any = health_pb2  # the type stubs are older than List
+_Status = health_pb2.HealthCheckResponse
+
+
+class Health(health_pb2_grpc.HealthServicer):
+    """Knows the status of the server ("") and of each service. Starts as NOT_SERVING."""
+
+    def __init__(self, services: Iterable[str]) -> None:
+        self._serving = dict.fromkeys(("", *services), False)
+        self._changed = asyncio.Event()
+        self._final = False
+
+    def set_serving(self, serving: bool, service: str | None = None) -> None:
+        """Sets the status of one service, or of all when none is named. Raises KeyError for an unknown one."""
+        if self._final:
+            return
+        if service is None:
+            self._serving = dict.fromkeys(self._serving, serving)
+        else:
+            if service not in self._serving:
+                raise KeyError(service)
+            self._serving[service] = serving
+        # Watchers hold the old event: it wakes them, and they wait for the new one next.
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def finish(self) -> None:
+        """Reports NOT_SERVING for good: the server drains."""
+        self.set_serving(serving=False)
+        self._final = True
+
+    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
+        """Answers now; NOT_FOUND for an unknown service, as the protocol says."""
+        if request.service not in self._serving:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+        return self._response(request.service)
+
+    async def Watch(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802 - as above
+        """Sends the status now and after each change; SERVICE_UNKNOWN for an unknown service."""
+        last = None
+        while True:
+            changed = self._changed
+            now = self._response(request.service)
+            if now != last:
+                yield now
+                last = now
+            await changed.wait()
+
+    async def List(self, request: Any, context: Any) -> Any:  # noqa: N802 - as above
+        """Answers with every status, the server's own under the empty name."""
+        return _pb2.HealthListResponse(statuses={name: self._response(name) for name in self._serving})
+
+    def _response(self, service: str) -> Any:
+        serving = self._serving.get(service)
+        if serving is None:
+            return _Status(status=_Status.SERVICE_UNKNOWN)
+        return _Status(status=_Status.SERVING if serving else _Status.NOT_SERVING)

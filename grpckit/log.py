@@ -1,0 +1,91 @@
+"""Logs: one JSON object a line, or aligned text for people. Secrets are masked on the way out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from functools import cache
+from typing import Any, Literal, TextIO
+
+import structlog
+
+from grpckit.caller import request_id
+
+LogFormat = Literal["auto", "json", "console"]
+
+_PASSWORD = re.compile(r"(\w://[^\s:/@]*:)\S+@")  # greedy: a password may itself hold an @
+_SECRET_KEY = re.compile(r"secret|password|passwd|token|api_?key|authorization|private", re.IGNORECASE)
+_MASK = "***"
+
+
+def configure(level: str = "INFO", log_format: LogFormat = "auto", stream: TextIO | None = None) -> None:
+    """Sets up the process's logging, that of libraries included. `auto` is console on a terminal and JSON elsewhere."""
+    stream = stream or sys.stderr
+    console = log_format == "console" or (log_format == "auto" and stream.isatty())
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    before: list[Any] = [
+        _add_request_id,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        mask_secrets,
+    ]
+    render: Any = (
+        structlog.dev.ConsoleRenderer(colors=stream.isatty())
+        if console
+        else structlog.processors.JSONRenderer(serializer=_to_json)
+    )
+    structlog.configure(
+        processors=[*before, render],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *before],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, mask_secrets, render],
+        )
+    )
+    logging.basicConfig(level=max(threshold, logging.INFO), handlers=[handler], force=True)
+
+
+# Made once: json.dumps makes an encoder a call, which takes longer than encoding.
+_encode = json.JSONEncoder(default=str).encode
+
+
+def _to_json(event: Any, **_: Any) -> str:
+    return _encode(event)
+
+
+def _add_request_id(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    identifier = request_id()
+    if identifier:
+        event.setdefault("request_id", identifier)
+    return event
+
+
+def mask_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Masks passwords inside URLs, in tracebacks too, and the values of keys that sound secret."""
+    for key, value in event.items():
+        if _sounds_secret(key):
+            event[key] = _MASK
+        elif isinstance(value, str):
+            event[key] = mask(value)
+        elif isinstance(value, BaseException):
+            event[key] = mask(repr(value))
+    return event
+
+
+@cache
+def _sounds_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
+
+
+def mask(text: str) -> str:
+    """Masks the passwords of URLs in a text."""
+    return _PASSWORD.sub(rf"\1{_MASK}@", text) if "://" in text else text
