@@ -1,0 +1,122 @@
+"""The composition root of the Position service: everything is wired here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+from trueup.position.v1 import position_service_pb2, reconciliation_log_service_pb2
+from trueup.position.v1.position_service_pb2_grpc import add_PositionServiceServicer_to_server
+from trueup.position.v1.reconciliation_log_service_pb2_grpc import add_ReconciliationLogServiceServicer_to_server
+
+from grpckit import log as logs
+from grpckit.errors import StartupError
+from grpckit.guard import Guard
+from grpckit.listen import Listen
+from grpckit.rest.server import HttpServer, from_settings
+from grpckit.rest.upstream import Upstream
+from grpckit.server import Server, Service
+from position_service import database
+from position_service.embedded import EmbeddedPostgres, default_folder
+from position_service.errors import translate
+from position_service.ledger.history import History
+from position_service.ledger.leases import Leases
+from position_service.ledger.ledger import Ledger
+from position_service.ledger.store import Store, StoreUnavailable
+from position_service.log_servicer import ReconciliationLogServicer
+from position_service.reads import Reads
+from position_service.servicer import Contexts, PositionServicer
+from position_service.settings import PositionSettings
+from position_service.watch import Log, Watching
+
+log = structlog.get_logger()
+
+SERVICES = (
+    position_service_pb2.DESCRIPTOR.services_by_name["PositionService"],
+    reconciliation_log_service_pb2.DESCRIPTOR.services_by_name["ReconciliationLogService"],
+)
+
+
+class PositionApp:
+    """The service as one thing: ``start`` returns its port, ``stop`` drains it."""
+
+    def __init__(self, settings: PositionSettings) -> None:
+        self._settings = settings
+        self._embedded: EmbeddedPostgres | None = None
+        self._ledger: Ledger | None = None
+        self._server: Server | None = None
+        self._http: HttpServer | None = None
+        self.http_port = 0
+
+    async def start(self) -> int:
+        """Raises StartupError that says what to do."""
+        settings = self._settings
+        dsn = await self._database()
+        await database.prepare(dsn, allow_unsafe=settings.allow_unsafe_database)
+        store = Store(dsn)
+        self._ledger = Ledger(store, linger_s=settings.commit_linger_ms / 1000)
+        try:
+            await self._ledger.start()
+        except StoreUnavailable as error:
+            raise StartupError("the database does not answer: check DATABASE_URL") from error
+        self._server = self._serve(self._ledger, store)
+        port = await self._server.start()
+        here = Upstream(Listen.parse(settings.position_listen).dial(port), SERVICES)
+        self._http = from_settings(settings, [here], title="trueup: positions", insecure=settings.insecure)
+        if self._http is not None:
+            self.http_port = await self._http.start()
+        return port
+
+    async def stop(self) -> None:
+        """In order: no new calls, streams end, calls under way finish, the queue is committed, the database stops."""
+        if self._http is not None:
+            await self._http.stop(self._settings.drain_grace)
+        if self._server is not None:
+            await self._server.drain(self._settings.drain_grace)
+        if self._ledger is not None:
+            await self._ledger.stop()
+        if self._embedded is not None:
+            await self._embedded.stop()
+
+    async def _database(self) -> str:
+        if self._settings.database_url is not None:
+            return self._settings.database_url.get_secret_value()
+        self._embedded = EmbeddedPostgres(self._settings.db_path or default_folder())
+        await self._embedded.start()
+        return self._embedded.dsn
+
+    def _serve(self, ledger: Ledger, store: Store) -> Server:
+        history, settings = History(store), self._settings
+        contexts = Contexts(settings.liquidation_threshold)
+        events = Log(ledger, history, Watching(progress_s=settings.watch_progress_interval))
+        retention = timedelta(days=settings.retention_days)
+        positions = PositionServicer(ledger, history, Reads(ledger, history), events, contexts, retention)
+        runs = ReconciliationLogServicer(ledger, history, events, contexts, Leases(store))
+        services = [
+            Service(SERVICES[0], add_PositionServiceServicer_to_server, positions),
+            Service(SERVICES[1], add_ReconciliationLogServiceServicer_to_server, runs),
+        ]
+        guard = Guard(translate=translate, limits=settings.limits)
+        return Server(
+            settings.position_listen,
+            services,
+            guard,
+            limits=settings.limits,
+            insecure=settings.insecure,
+            drain_wait_s=settings.drain_wait,
+        )
+
+
+async def main(stop: asyncio.Event) -> None:
+    """Run until told to stop."""
+    settings = PositionSettings.load()
+    logs.configure(settings.log_level, settings.log_format)
+    app = PositionApp(settings)
+    try:
+        port = await app.start()
+        log.info("position service is ready", listen=settings.position_listen, port=port)
+        await stop.wait()
+        log.info("position service is draining")
+    finally:
+        await app.stop()

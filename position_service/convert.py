@@ -1,0 +1,318 @@
+"""Between protobuf and the domain. Nothing else in this service knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Protocol
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from trueup.position.v1 import position_pb2 as pb
+from trueup.position.v1 import position_service_pb2 as svc
+from trueup.types.v1 import types_pb2
+
+from position_service.domain import commands as c
+from position_service.domain import naming, risk
+from position_service.domain.algebra import Fee
+from position_service.domain.book import View
+from position_service.domain.errors import InvalidValue
+from position_service.domain.events import Event
+from position_service.domain.numbers import ZERO, canonical, shown
+from position_service.domain.portfolio import Summary
+from position_service.domain.position import Instrument, MarginMode, Mark, Position, Product, Side, Status
+from position_service.domain.verdict import Verdict, verdict
+
+_SIDES = {types_pb2.SIDE_UNSPECIFIED: Side.LONG, types_pb2.SIDE_LONG: Side.LONG, types_pb2.SIDE_SHORT: Side.SHORT}
+# The type stubs know enum values by their own types, which are ints at run time.
+_SIDE_PB: dict[Side, Any] = {Side.LONG: types_pb2.SIDE_LONG, Side.SHORT: types_pb2.SIDE_SHORT}
+_PRODUCTS = {types_pb2.Product.Value(f"PRODUCT_{p.name}"): p for p in Product}
+_PRODUCT_PB: dict[Product, Any] = {p: value for value, p in _PRODUCTS.items()}
+_MODES = {types_pb2.MarginMode.Value(f"MARGIN_MODE_{m.name}"): m for m in MarginMode}
+_MODE_PB: dict[MarginMode, Any] = {m: value for value, m in _MODES.items()}
+_STATUS_PB: dict[Status, Any] = {s: pb.PositionStatus.Value(f"POSITION_STATUS_{s.name}") for s in Status}
+_VERDICT_PB: dict[Verdict, Any] = {v: pb.ReconciliationStatus.Value(f"RECONCILIATION_STATUS_{v.name}") for v in Verdict}
+STATUSES = {value: s for s, value in _STATUS_PB.items()}
+
+
+class Refers(Protocol):
+    """Every request that names a position."""
+
+    position_id: str
+    account: str
+    venue: str
+    symbol: str
+    asset: str
+
+
+class Charged(Protocol):
+    fee: str
+    fee_currency: str
+
+
+def ref(request: Refers) -> c.Ref:
+    """The position a request names. Raises InvalidValue when it names none."""
+    if request.position_id:
+        return c.Ref(position_id=UUID(request.position_id))
+    if not (request.symbol or request.asset):
+        raise InvalidValue("position_id", "name the position: position_id, or asset or symbol")
+    return c.Ref(None, request.account or naming.ACCOUNT, request.venue, request.symbol, request.asset)
+
+
+def fee(request: Charged) -> Fee:
+    return Fee(Decimal(request.fee) if request.fee else ZERO, request.fee_currency)
+
+
+def _decimal(text: str) -> Decimal | None:
+    return Decimal(text) if text else None
+
+
+def time_of(request: Any, name: str) -> datetime | None:
+    if not request.HasField(name):
+        return None
+    timestamp: Timestamp = getattr(request, name)
+    try:
+        return timestamp.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidValue(name, "is not a time between the years 1 and 9999") from None
+
+
+def stamp(at: datetime | None) -> Timestamp | None:
+    """None stays None."""
+    if at is None:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromDatetime(at)
+    return timestamp
+
+
+def open_(r: svc.OpenPositionRequest) -> c.Open:
+    venue = r.venue or naming.VENUE
+    symbol, asset = naming.complete(venue, r.symbol, r.asset)
+    return c.Open(
+        account=r.account or naming.ACCOUNT,
+        venue=venue,
+        symbol=symbol,
+        asset=asset,
+        product=_PRODUCTS.get(r.product) or naming.product_at(venue),
+        side=_SIDES[r.side],
+        size=Decimal(r.size),
+        price=Decimal(r.entry_price),
+        leverage=_decimal(r.leverage) or Decimal(1),
+        margin_mode=_MODES.get(r.margin_mode),
+        liquidation_price=_decimal(r.liquidation_price),
+        fee=fee(r),
+        labels=tuple(sorted(r.labels.items())),
+        pending=r.pending,
+        deadline=time_of(r, "deadline"),
+    )
+
+
+def confirm_open(r: svc.ConfirmOpenRequest) -> c.ConfirmOpen:
+    return c.ConfirmOpen(ref(r), r.expected_revision, _decimal(r.size), _decimal(r.entry_price), fee(r))
+
+
+def cancel_open(r: svc.CancelOpenRequest) -> c.CancelOpen:
+    return c.CancelOpen(ref(r), r.expected_revision)
+
+
+def increase(r: svc.IncreasePositionRequest) -> c.Increase:
+    return c.Increase(ref(r), r.expected_revision, size=Decimal(r.size), price=Decimal(r.price), fee=fee(r))
+
+
+def reduce_(r: svc.ReducePositionRequest) -> c.Reduce:
+    return c.Reduce(ref(r), r.expected_revision, size=Decimal(r.size), price=Decimal(r.price), fee=fee(r))
+
+
+def close(r: svc.ClosePositionRequest) -> c.Close:
+    return c.Close(ref(r), r.expected_revision, _decimal(r.close_price), fee(r), time_of(r, "deadline"))
+
+
+def confirm_close(r: svc.ConfirmCloseRequest) -> c.ConfirmClose:
+    price = Decimal(r.close_price)
+    return c.ConfirmClose(ref(r), r.expected_revision, price=price, size=_decimal(r.size), fee=fee(r))
+
+
+def cancel_close(r: svc.CancelCloseRequest) -> c.CancelClose:
+    return c.CancelClose(ref(r), r.expected_revision)
+
+
+def liquidate(r: svc.LiquidatePositionRequest) -> c.Liquidate:
+    price = Decimal(r.liquidation_price)
+    return c.Liquidate(ref(r), r.expected_revision, price=price, size=_decimal(r.size), fee=fee(r))
+
+
+def update(r: svc.UpdatePositionRequest) -> c.Update:
+    return c.Update(
+        ref(r),
+        r.expected_revision,
+        _decimal(r.leverage),
+        _MODES.get(r.margin_mode),
+        _decimal(r.liquidation_price),
+        dict(r.labels),
+        r.replace_labels,
+    )
+
+
+def adjust(r: svc.AdjustPositionRequest) -> c.Adjust:
+    return c.Adjust(
+        ref(r),
+        r.expected_revision,
+        reason_code=r.reason_code,
+        side=_SIDES[r.side] if r.side else None,
+        size=_decimal(r.size),
+        entry_price=_decimal(r.entry_price),
+        close_price=_decimal(r.close_price),
+        evidence=r.evidence,
+        corrects_revision=r.corrects_revision,
+        estimated=r.estimated,
+    )
+
+
+def record_fills(r: svc.RecordFillsRequest) -> c.RecordFills:
+    return c.RecordFills(r.account or naming.ACCOUNT, tuple(_fill(f, i) for i, f in enumerate(r.fills)))
+
+
+@contextmanager
+def _inside(path: str) -> Iterator[None]:
+    """Name an invalid field with the item it is in."""
+    try:
+        yield
+    except InvalidValue as error:
+        raise InvalidValue(f"{path}.{error.field}", error.problem) from None
+
+
+def _fill(f: svc.Fill, index: int) -> c.Fill:
+    venue = f.venue or naming.VENUE
+    with _inside(f"fills[{index}]"):
+        symbol, asset = naming.complete(venue, f.symbol, f.asset)
+        executed_at = time_of(f, "executed_at")
+    assert executed_at is not None  # required by the contract
+    return c.Fill(
+        venue=venue,
+        symbol=symbol,
+        asset=asset,
+        product=_PRODUCTS.get(f.product) or naming.product_at(venue),
+        fill_id=f.fill_id,
+        is_buy=f.is_buy,
+        size=Decimal(f.size),
+        price=Decimal(f.price),
+        executed_at=executed_at,
+        fee=fee(f),
+        leverage=_decimal(f.leverage) or Decimal(1),
+        liquidation=f.liquidation,
+    )
+
+
+def update_prices(r: svc.UpdatePricesRequest, now: datetime) -> c.UpdatePrices:
+    return c.UpdatePrices(tuple(_mark(p, i, now) for i, p in enumerate(r.prices)))
+
+
+def _mark(p: svc.PriceUpdate, index: int, now: datetime) -> tuple[Instrument, Mark]:
+    observed_at = None
+    if p.HasField("observed_at"):
+        with _inside(f"prices[{index}]"):
+            observed_at = time_of(p, "observed_at")
+    return Instrument(p.venue or naming.VENUE, p.symbol), Mark(Decimal(p.price), observed_at or now)
+
+
+def position(view: View | None, p: Position) -> pb.Position:
+    """A position with what follows from its mark and from reconciliation; without them when there is no view, which is
+    how it stands in a past state: today's mark says nothing about yesterday's position."""
+    message = pb.Position(
+        position_id=str(p.position_id),
+        account=p.account,
+        venue=p.venue,
+        symbol=p.symbol,
+        asset=p.asset,
+        product=_PRODUCT_PB[p.product],
+        side=_SIDE_PB[p.side],
+        size=canonical(p.size),
+        entry_price=canonical(p.entry_price),
+        status=_STATUS_PB[p.status],
+        leverage=canonical(p.leverage),
+        margin_mode=_MODE_PB.get(p.margin_mode) if p.margin_mode else None,
+        liquidation_price=canonical(p.liquidation_price) if p.liquidation_price else "",
+        realized_pnl=canonical(shown(p.realized)),
+        estimated_pnl=canonical(shown(p.estimated)),
+        other_fees=[types_pb2.Fee(currency=currency, amount=canonical(amount)) for currency, amount in p.other_fees],
+        labels=dict(p.labels),
+        opened_at=stamp(p.opened_at),
+        updated_at=stamp(p.updated_at),
+        closed_at=stamp(p.closed_at),
+        deadline=stamp(p.deadline),
+        revision=p.revision,
+        cost_basis=canonical(shown(p.cost)),
+        peak_size=canonical(p.peak),
+        at_risk=p.at_risk,
+    )
+    if view is not None and not p.status.is_final:
+        _add_valuation(message, view, p)
+    return message
+
+
+def _add_valuation(message: pb.Position, view: View, p: Position) -> None:
+    message.initial_margin = canonical(risk.initial_margin(p))
+    if mark := view.mark(p.instrument):
+        valuation = risk.value(p, mark.price)
+        message.mark_price = canonical(mark.price)
+        message.mark_observed_at.FromDatetime(mark.observed_at)
+        message.unrealized_pnl = canonical(valuation.unrealized_pnl)
+        message.pnl_percent = canonical(valuation.pnl_percent)
+        message.return_on_margin = canonical(valuation.return_on_margin)
+        message.notional_value = canonical(valuation.notional)
+        if valuation.distance_percent is not None:
+            message.liquidation_distance_percent = canonical(valuation.distance_percent)
+    status, last_ok = verdict(view, p)
+    message.reconciliation_status = _VERDICT_PB[status]
+    if last_ok is not None:
+        message.last_reconciled_at.FromDatetime(last_ok)
+
+
+def summary(s: Summary, revision: int) -> svc.GetPortfolioSummaryResponse:
+    """The portfolio, rounded once, here."""
+    return svc.GetPortfolioSummaryResponse(
+        total_positions=s.positions,
+        total_unrealized_pnl=canonical(shown(s.unrealized)),
+        total_notional_value=canonical(shown(s.long_notional + s.short_notional)),
+        positions_at_risk=s.at_risk,
+        assets=sorted(s.assets),
+        total_realized_pnl=canonical(shown(s.realized)),
+        long_notional=canonical(shown(s.long_notional)),
+        short_notional=canonical(shown(s.short_notional)),
+        net_notional=canonical(shown(s.long_notional - s.short_notional)),
+        missing_marks=sorted(s.missing_marks),
+        revision=revision,
+    )
+
+
+def position_event(event: Event) -> pb.PositionEvent:
+    """A position's event with the position before and after it: facts, the same whenever they are read."""
+    name = event.type.value.removeprefix("position.").upper()
+    message = pb.PositionEvent(
+        revision=event.revision,
+        time=stamp(event.time),
+        type=f"POSITION_EVENT_TYPE_{name}",
+        position_id=str(event.subject),
+        account=event.account,
+        actor=event.actor,
+        request_id=event.request_id,
+        reason=event.reason,
+        before=position(None, event.before) if event.before else None,
+        after=position(None, event.after) if event.after else None,
+        note=event.note,
+        hash=event.hash,
+    )
+    if trade := event.trade:
+        message.trade.size = canonical(trade.size)
+        message.trade.price = canonical(trade.price) if trade.price is not None else ""
+        message.trade.realized_pnl = canonical(shown(trade.realized))
+        message.trade.fill_id = trade.fill_id
+        if trade.fee.amount:
+            message.trade.fee.amount = canonical(trade.fee.amount)
+            message.trade.fee.currency = trade.fee.currency
+        if trade.executed_at is not None:
+            message.trade.executed_at.FromDatetime(trade.executed_at)
+    return message

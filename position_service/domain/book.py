@@ -1,0 +1,229 @@
+"""The state: what is live now. ``Book`` is what is committed, ``Draft`` what a command would make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from position_service.domain.drift import Drift, DriftKey
+from position_service.domain.events import Check, Event
+from position_service.domain.position import Instrument, Key, Mark, Position
+
+# Why positions and names are indexed by hand: a command must find its position in constant time among 100 000.
+FillKey = tuple[str, str, str]  # account, venue, fill id
+CheckKey = tuple[str, str, str]  # account, venue, scope
+
+
+class View(Protocol):
+    """What a decision may look at."""
+
+    @property
+    def revision(self) -> int: ...
+    def position(self, position_id: UUID) -> Position | None: ...
+    def held(self, key: Key) -> Position | None: ...
+    def named(self, account: str, name: str) -> Iterable[UUID]: ...
+    def holders(self, instrument: Instrument) -> Iterable[UUID]: ...
+    def mark(self, instrument: Instrument) -> Mark | None: ...
+    def drift(self, drift_id: UUID) -> Drift | None: ...
+    def open_drift(self, key: DriftKey) -> Drift | None: ...
+    def drifts_on(self, key: Key) -> Iterable[UUID]: ...
+    def check(self, key: CheckKey) -> Check | None: ...
+    def checks_of(self, account: str, venue: str) -> Iterable[Check]: ...
+    def knows_fill(self, key: FillKey) -> bool: ...
+
+
+@dataclass(slots=True)
+class Book:
+    """What is committed at ``revision``: live positions, marks, open drifts, the newest checks."""
+
+    revision: int = 0
+    time: datetime | None = None
+    positions: dict[UUID, Position] = field(default_factory=dict)
+    marks: dict[Instrument, Mark] = field(default_factory=dict)
+    drifts: dict[UUID, Drift] = field(default_factory=dict)
+    _by_key: dict[Key, UUID] = field(default_factory=dict)
+    _by_name: dict[tuple[str, str], set[UUID]] = field(default_factory=dict)
+    _by_instrument: dict[Instrument, set[UUID]] = field(default_factory=dict)
+    _by_drift_key: dict[DriftKey, UUID] = field(default_factory=dict)
+    _drifts_on: dict[Key, set[UUID]] = field(default_factory=dict)
+    _checks_of: dict[tuple[str, str], dict[str, Check]] = field(default_factory=dict)
+
+    def position(self, position_id: UUID) -> Position | None:
+        return self.positions.get(position_id)
+
+    def held(self, key: Key) -> Position | None:
+        position_id = self._by_key.get(key)
+        return self.positions[position_id] if position_id else None
+
+    def named(self, account: str, name: str) -> Iterable[UUID]:
+        return self._by_name.get((account, name), ())
+
+    def holders(self, instrument: Instrument) -> Iterable[UUID]:
+        return self._by_instrument.get(instrument, ())
+
+    def mark(self, instrument: Instrument) -> Mark | None:
+        return self.marks.get(instrument)
+
+    def drift(self, drift_id: UUID) -> Drift | None:
+        return self.drifts.get(drift_id)
+
+    def open_drift(self, key: DriftKey) -> Drift | None:
+        drift_id = self._by_drift_key.get(key)
+        return self.drifts[drift_id] if drift_id else None
+
+    def drifts_on(self, key: Key) -> Iterable[UUID]:
+        return self._drifts_on.get(key, ())
+
+    def check(self, key: CheckKey) -> Check | None:
+        return self._checks_of.get(key[:2], {}).get(key[2])
+
+    def checks_of(self, account: str, venue: str) -> Iterable[Check]:
+        return self._checks_of.get((account, venue), {}).values()
+
+    def knows_fill(self, key: FillKey) -> bool:
+        return False  # the fills of all time are the store's to know; see Draft.known_fills
+
+    def apply(self, event: Event) -> None:
+        """evolve: take the state the event leads to."""
+        if event.after is not None:
+            self.put(event.after)
+        else:
+            assert event.drift is not None
+            self.put_drift(event.drift)
+        self.revision = event.revision
+        self.time = event.time
+
+    def put(self, position: Position) -> None:
+        """Make a position what it is now; a final one leaves the book."""
+        position_id = position.position_id
+        if position.status.is_final:
+            if self.positions.pop(position_id, None) is not None:
+                self._unindex(position)
+            return
+        if position_id not in self.positions:
+            self._by_key[position.key] = position_id
+            for name in {position.asset, position.symbol}:
+                self._by_name.setdefault((position.account, name), set()).add(position_id)
+            self._by_instrument.setdefault(position.instrument, set()).add(position_id)
+        self.positions[position_id] = position
+
+    def _unindex(self, position: Position) -> None:
+        position_id = position.position_id
+        if self._by_key.get(position.key) == position_id:
+            del self._by_key[position.key]
+        for name in {position.asset, position.symbol}:
+            self._by_name[position.account, name].discard(position_id)
+        self._by_instrument[position.instrument].discard(position_id)
+
+    def put_drift(self, drift: Drift) -> None:
+        """Make a case what it is now; a resolved one leaves the book."""
+        drift_id, instrument = drift.drift_id, Key(*drift.key[:3])
+        if drift.is_open:
+            self.drifts[drift_id] = drift
+            self._by_drift_key[drift.key] = drift_id
+            self._drifts_on.setdefault(instrument, set()).add(drift_id)
+        elif self.drifts.pop(drift_id, None) is not None:
+            self._drifts_on[instrument].discard(drift_id)
+            if self._by_drift_key[drift.key] == drift_id:
+                del self._by_drift_key[drift.key]
+
+    def put_check(self, check: Check) -> None:
+        """Make a scope's check the newest."""
+        self._checks_of.setdefault((check.account, check.venue), {})[check.scope] = check
+
+
+class Draft:
+    """What one command, or a batch of them, would change: an overlay over a View that stays as it is."""
+
+    def __init__(self, base: View, known_fills: Iterable[FillKey] = ()) -> None:
+        self.base = base
+        self.events: list[Event] = []
+        self.marks: dict[Instrument, Mark] = {}
+        self.checks: dict[CheckKey, Check] = {}
+        self.positions: dict[UUID, Position] = {}
+        self.drifts: dict[UUID, Drift] = {}
+        self.fills: dict[FillKey, int] = {}  # to the revision that booked them
+        self.known_fills = set(known_fills)
+        self._new = Book()  # what is opened here and still live, with its indexes
+
+    @property
+    def revision(self) -> int:
+        return self.base.revision if not self.events else self.events[-1].revision
+
+    def position(self, position_id: UUID) -> Position | None:
+        changed = self.positions.get(position_id)
+        if changed is None:
+            return self.base.position(position_id)
+        return None if changed.status.is_final else changed
+
+    def held(self, key: Key) -> Position | None:
+        if opened := self._new.held(key):
+            return opened
+        held = self.base.held(key)
+        return self.position(held.position_id) if held else None
+
+    def named(self, account: str, name: str) -> Iterator[UUID]:
+        yield from self.base.named(account, name)
+        yield from self._new.named(account, name)
+
+    def holders(self, instrument: Instrument) -> Iterator[UUID]:
+        yield from self.base.holders(instrument)
+        yield from self._new.holders(instrument)
+
+    def mark(self, instrument: Instrument) -> Mark | None:
+        return self.marks.get(instrument) or self.base.mark(instrument)
+
+    def drift(self, drift_id: UUID) -> Drift | None:
+        changed = self.drifts.get(drift_id)
+        if changed is None:
+            return self.base.drift(drift_id)
+        return changed if changed.is_open else None
+
+    def open_drift(self, key: DriftKey) -> Drift | None:
+        if changed := self._new.open_drift(key):
+            return changed
+        drift = self.base.open_drift(key)
+        return drift if drift and drift.drift_id not in self.drifts else None
+
+    def drifts_on(self, key: Key) -> Iterable[UUID]:
+        on_base = [drift_id for drift_id in self.base.drifts_on(key) if drift_id not in self.drifts]
+        return [*on_base, *self._new.drifts_on(key)]
+
+    def check(self, key: CheckKey) -> Check | None:
+        return self.checks.get(key) or self.base.check(key)
+
+    def checks_of(self, account: str, venue: str) -> Iterable[Check]:
+        newer = {k: check for k, check in self.checks.items() if k[:2] == (account, venue)}
+        return ({(c.account, c.venue, c.scope): c for c in self.base.checks_of(account, venue)} | newer).values()
+
+    def knows_fill(self, key: FillKey) -> bool:
+        return key in self.fills or key in self.known_fills or self.base.knows_fill(key)
+
+    def append(self, event: Event) -> None:
+        """Take the event into the draft."""
+        self.events.append(event)
+        if event.after is not None:
+            if event.before is None or event.subject in self._new.positions:
+                self._new.put(event.after)
+            self.positions[event.subject] = event.after
+        else:
+            assert event.drift is not None
+            self.put_drift(event.drift)
+
+    def put_drift(self, drift: Drift) -> None:
+        """Make a case what it is now; counters may move without an event."""
+        self.drifts[drift.drift_id] = drift
+        self._new.put_drift(drift)
+
+    def absorb(self, other: Draft) -> None:
+        """Take over what another draft, made on top of this one, would change."""
+        for event in other.events:
+            self.append(event)
+        for drift in other.drifts.values():
+            self.put_drift(drift)
+        self.marks.update(other.marks)
+        self.checks.update(other.checks)
+        self.fills.update(other.fills)

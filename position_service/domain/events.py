@@ -1,0 +1,88 @@
+"""What can have happened, and the records that go with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from uuid import UUID
+
+from position_service.domain.algebra import NO_FEE, Fee
+from position_service.domain.drift import Drift
+from position_service.domain.numbers import ZERO
+from position_service.domain.position import Position
+
+
+class EventType(Enum):
+    OPENING = "position.opening"
+    OPENED = "position.opened"
+    OPEN_CONFIRMED = "position.open_confirmed"
+    OPEN_CANCELLED = "position.open_cancelled"
+    INCREASED = "position.increased"
+    REDUCED = "position.reduced"
+    CLOSING = "position.closing"
+    CLOSE_CANCELLED = "position.close_cancelled"
+    CLOSED = "position.closed"
+    LIQUIDATED = "position.liquidated"
+    UPDATED = "position.updated"
+    ADJUSTED = "position.adjusted"
+    RISK_ENTERED = "position.risk_entered"
+    RISK_LEFT = "position.risk_left"
+    DRIFT_CONFIRMED = "drift.confirmed"
+    DRIFT_CHANGED = "drift.changed"
+    DRIFT_ACKNOWLEDGED = "drift.acknowledged"
+    DRIFT_SNOOZED = "drift.snoozed"
+    DRIFT_REOPENED = "drift.reopened"
+    DRIFT_RESOLVED = "drift.resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """The amounts of an event: size in base units, price and realised PnL in quote currency."""
+
+    size: Decimal = ZERO
+    price: Decimal | None = None
+    fee: Fee = NO_FEE
+    realized: Decimal = ZERO
+    fill_id: str = ""
+    executed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step. Exactly one of ``after`` and ``drift`` is set: the state it leads to.
+
+    ``commit`` is the revision of the last event of the same command: readers never see a command torn apart.
+    """
+
+    revision: int
+    time: datetime
+    type: EventType
+    account: str
+    subject: UUID  # position_id or drift_id
+    actor: str
+    request_id: str
+    reason: str
+    trade: Trade | None = None
+    before: Position | None = None
+    after: Position | None = None
+    drift: Drift | None = None
+    note: str = ""  # JSON text: what a correction corrects, and its evidence
+    commit: int = 0
+    hash: bytes = b""  # given by the ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How one scope of one account was read last. Not an event: only the newest counts."""
+
+    account: str
+    venue: str
+    scope: str
+    product: str
+    symbol_prefix: str
+    ok: bool
+    checked_at: datetime
+    last_ok_at: datetime | None
+    suspects: tuple[str, ...] = ()  # symbols with a finding that waits for a second look

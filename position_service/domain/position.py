@@ -1,0 +1,119 @@
+"""The position and the words it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import NamedTuple
+from uuid import UUID
+
+from position_service.domain.numbers import ZERO, shown
+
+
+class Side(Enum):
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+    @property
+    def sign(self) -> int:
+        return 1 if self is Side.LONG else -1
+
+
+class Product(Enum):
+    SPOT = "SPOT"
+    PERPETUAL = "PERPETUAL"
+    FUTURE = "FUTURE"
+
+
+class MarginMode(Enum):
+    CROSS = "CROSS"
+    ISOLATED = "ISOLATED"
+
+
+class Status(Enum):
+    OPENING = "OPENING"
+    OPEN = "OPEN"
+    REDUCED = "REDUCED"
+    CLOSING = "CLOSING"
+    CLOSED = "CLOSED"
+    LIQUIDATED = "LIQUIDATED"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (Status.CLOSED, Status.LIQUIDATED)
+
+
+class Key(NamedTuple):
+    """The natural key: at most one live position has it (one-way netting)."""
+
+    account: str
+    venue: str
+    symbol: str
+
+
+class Instrument(NamedTuple):
+    venue: str
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A mark price: quote currency a unit, and when it was observed."""
+
+    price: Decimal
+    observed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One holding. Size in base units, never negative; prices and PnL in quote currency.
+
+    ``cost`` is the sum of price x size of what is open, kept exactly; the entry price follows from it.
+    """
+
+    position_id: UUID
+    account: str
+    venue: str
+    symbol: str
+    asset: str
+    product: Product
+    side: Side
+    size: Decimal
+    cost: Decimal
+    status: Status
+    leverage: Decimal
+    margin_mode: MarginMode | None
+    liquidation_price: Decimal | None
+    realized: Decimal
+    peak: Decimal
+    opened_at: datetime
+    updated_at: datetime
+    revision: int = 0
+    closed_at: datetime | None = None
+    deadline: datetime | None = None
+    returns_to: Status | None = None  # where a cancelled close leads back to
+    at_risk: bool = False
+    other_fees: tuple[tuple[str, Decimal], ...] = ()  # by currency, sorted
+    labels: tuple[tuple[str, str], ...] = ()  # by name, sorted
+    estimated: Decimal = ZERO  # the part of ``realized`` that corrections had to guess
+    final_entry: Decimal = ZERO  # the entry price it had when it became flat
+
+    @property
+    def key(self) -> Key:
+        return Key(self.account, self.venue, self.symbol)
+
+    @property
+    def instrument(self) -> Instrument:
+        return Instrument(self.venue, self.symbol)
+
+    @property
+    def quote(self) -> str:
+        """The currency of prices: what stands after the slash of the canonical pair."""
+        return self.asset.rpartition("/")[2]
+
+    @property
+    def entry_price(self) -> Decimal:
+        """Average entry price, rounded half-even to 18 digits; of a flat position, the last one it had."""
+        return shown(self.cost / self.size) if self.size else self.final_entry

@@ -1,0 +1,44 @@
+"""The hash chain: each event's hash covers the hash before it and every column of its row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+GENESIS = bytes(32)
+
+
+def link(
+    previous: bytes,
+    revision: int,
+    commit: int,
+    time: datetime,
+    type_: str,
+    account: str,
+    subject: UUID,
+    actor: str,
+    request_id: str,
+    reason: str,
+    body: str,
+) -> bytes:
+    """SHA-256(previous hash + canonical bytes): a JSON array of the columns in the order of the table.
+
+    The time is written in UTC with microseconds, whatever zone the reader's connection has.
+    """
+    columns: list[Any] = [
+        revision,
+        commit,
+        time.astimezone(UTC).isoformat(timespec="microseconds"),
+        type_,
+        account,
+        str(subject),
+        actor,
+        request_id,
+        reason,
+        body,
+    ]
+    line = json.dumps(columns, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(previous + line.encode()).digest()

@@ -1,0 +1,82 @@
+"""What was committed, for watchers. Subscribers are cursors over the log, never queues.
+
+A ring keeps the newest commits; who is further behind reads SQL. Publishing costs the same however many watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from position_service.domain.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """All events of one command. ``revision`` is that of the last."""
+
+    revision: int
+    events: tuple[Event, ...]
+
+
+def commits(events: list[Event]) -> list[Commit]:
+    """Group events, in order, by the command they came from."""
+    grouped: list[Commit] = []
+    start = 0
+    for index, event in enumerate(events):
+        if event.revision == event.commit:
+            grouped.append(Commit(event.revision, tuple(events[start : index + 1])))
+            start = index + 1
+    assert start == len(events), "a command's events were torn apart"
+    return grouped
+
+
+class Feed:
+    """The ring and the bell."""
+
+    def __init__(self, revision: int, size: int = 4096) -> None:
+        self.revision = revision  # all up to here is published
+        self._ring: deque[Commit] = deque(maxlen=size)
+        self._before_ring = revision  # what is after this is in the ring
+        self._bell = asyncio.Event()
+
+    def publish(self, new: list[Commit]) -> None:
+        """Append commits, oldest first, and wake everyone."""
+        for commit in new:
+            if len(self._ring) == self._ring.maxlen:
+                self._before_ring = self._ring[0].revision
+            self._ring.append(commit)
+            self.revision = commit.revision
+        self._bell.set()
+        self._bell = asyncio.Event()
+
+    def after(self, revision: int) -> list[Commit] | None:
+        """The commits after a revision, oldest first; None when the ring does not reach back that far.
+
+        Of a commit that the revision lies within there is only the rest: nothing is delivered twice.
+        """
+        if revision < self._before_ring:
+            return None
+        # Watchers are nearly always near the end: walk back from there.
+        found: list[Commit] = []
+        for commit in reversed(self._ring):
+            if commit.revision <= revision:
+                break
+            found.append(commit)
+        found.reverse()
+        if found and found[0].events[0].revision <= revision:
+            rest = tuple(event for event in found[0].events if event.revision > revision)
+            found[0] = Commit(found[0].revision, rest)
+        return found
+
+    async def wait(self, revision: int, timeout_s: float) -> bool:
+        """Wait until something after ``revision`` is published. False when the time is over."""
+        if self.revision > revision:
+            return True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._bell.wait()
+        except TimeoutError:
+            return self.revision > revision
+        return True

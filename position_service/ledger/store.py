@@ -1,0 +1,251 @@
+"""The connections to PostgreSQL: load, append, catch up, and find out what became of a lost answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, NamedTuple, cast
+
+import asyncpg
+
+from position_service.domain.book import Book, FillKey
+from position_service.domain.events import Event
+from position_service.domain.position import Instrument, Mark
+from position_service.ledger import codec
+from position_service.ledger.statement import Part, Rows, arguments, statement
+
+
+class StoreUnavailable(Exception):
+    """The database does not answer. A write that was on its way may or may not have been committed."""
+
+
+class WentBack(StoreUnavailable):
+    """The database is behind what this process has seen committed: a replica or a backup took over.
+
+    Going on would fork the history, so nothing is answered until somebody has decided which of the two is right.
+    """
+
+    def __init__(self, found: int, known: int) -> None:
+        super().__init__(
+            f"the database is at revision {found}, but {known} was committed: it lost acknowledged changes"
+        )
+
+
+class AlreadyKnown(Exception):
+    """A request id or fill id of the batch is in the tables already."""
+
+
+class Head(NamedTuple):
+    revision: int
+    tick: int
+    hash: bytes
+    time: datetime | None
+
+
+class KnownRequest(NamedTuple):
+    method: str
+    body: bytes
+    response: bytes
+
+
+@dataclass(slots=True)
+class News:
+    """What other writers committed since some head."""
+
+    head: Head
+    events: list[Event] = field(default_factory=list)
+
+
+# What a broken connection, a restarting server or a full disk raise. Everything else is a defect.
+LOST: tuple[type[Exception], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+class Store:
+    """One connection for the committer, a pool for everyone else."""
+
+    def __init__(self, dsn: str, *, statement_timeout_s: float = 10.0, readers: int = 8) -> None:
+        self._dsn = dsn
+        self._timeout_s = statement_timeout_s
+        self._readers = readers
+        self._writer: asyncpg.Connection | None = None
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        """Connect. Raises StoreUnavailable."""
+        with unavailable():
+            self._pool = await asyncpg.create_pool(
+                self._dsn,
+                min_size=1,
+                max_size=self._readers,
+                command_timeout=self._timeout_s,
+                reset=_as_it_is,
+            )
+            await self._connected()
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            await self._writer.close(timeout=2)
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self._writer is None or self._writer.is_closed():
+            self._writer = await asyncpg.connect(self._dsn, command_timeout=self._timeout_s, timeout=self._timeout_s)
+        return self._writer
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for reads. Raises StoreUnavailable when it breaks."""
+        assert self._pool is not None
+        with unavailable():
+            async with self._pool.acquire(timeout=self._timeout_s) as connection:
+                yield connection
+
+    async def head(self) -> Head:
+        """Where the ledger is now."""
+        async with self.reading() as connection:
+            return await _head(connection)
+
+    async def append(self, old: Head, new: Head, rows: Mapping[Part, Rows]) -> bool:
+        """Commit a batch if the head is still ``old``. False: it is not, and nothing was written.
+
+        Raises AlreadyKnown, and StoreUnavailable when the outcome is not known: ask ``became``.
+        """
+        parts, arrays = arguments(rows)
+        try:
+            connection = await self._connected()
+            count = await connection.fetchval(
+                statement(parts), new.revision, new.hash, new.time, new.tick, old.revision, old.tick, *arrays
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise AlreadyKnown(str(error)) from error
+        except LOST as error:
+            self._drop()
+            raise StoreUnavailable(str(error)) from error
+        except asyncio.CancelledError:
+            self._drop()
+            raise
+        return bool(count)
+
+    def _drop(self) -> None:
+        """Give a connection up whose state is not known."""
+        if self._writer is not None:
+            self._writer.terminate()
+            self._writer = None
+
+    async def became(self, new: Head) -> bool:
+        """Whether the batch that led to ``new`` is committed: its last event stands there, with our hash."""
+        with unavailable():
+            connection = await self._connected()
+            row = await connection.fetchrow("SELECT hash FROM events WHERE revision = $1", new.revision)
+            return row is not None and row["hash"] == new.hash
+
+    async def known_requests(self, request_ids: Iterable[str]) -> dict[str, KnownRequest]:
+        """The stored answers to those requests that are known."""
+        async with self.reading() as connection:
+            rows = await connection.fetch(
+                "SELECT request_id, method, body, response FROM requests WHERE request_id = ANY($1)", list(request_ids)
+            )
+        return {row["request_id"]: KnownRequest(row["method"], row["body"], row["response"]) for row in rows}
+
+    async def known_fills(self, keys: Sequence[FillKey]) -> set[FillKey]:
+        """Those fills that are booked already."""
+        async with self.reading() as connection:
+            rows = await connection.fetch(
+                "SELECT account, venue, fill_id FROM fills JOIN unnest($1::text[], $2::text[], $3::text[])"
+                " AS wanted (account, venue, fill_id) USING (account, venue, fill_id)",
+                *(list(column) for column in zip(*keys, strict=True)),
+            )
+        return {(row["account"], row["venue"], row["fill_id"]) for row in rows}
+
+    async def load(self, book: Book) -> Head:
+        """Fill an empty book with what is live, as of one head."""
+        async with self.reading() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            head = await _head(connection)
+            async for row in connection.cursor("SELECT * FROM positions WHERE closed_at IS NULL", prefetch=2000):
+                book.put(codec.position_from_row(row))
+            side = await _side(connection, after_tick=-1)
+        side.put(book)
+        book.revision, book.time = head.revision, head.time
+        return head
+
+    async def catch_up(self, book: Book, old: Head) -> News:
+        """Bring the book to the head; tell what was committed in between."""
+        async with self.reading() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            news = News(await _head(connection))
+            if news.head.revision < old.revision:
+                raise WentBack(news.head.revision, old.revision)
+            rows = await connection.fetch("SELECT * FROM events WHERE revision > $1 ORDER BY revision", old.revision)
+            side = await _side(connection, after_tick=old.tick)
+        # Only now, and without a pause: a connection that breaks half-way, and whoever reads meanwhile, must find the
+        # book as it was or as it will be.
+        for event in [codec.event_from_row(row) for row in rows]:  # all of them first: one may be unreadable
+            news.events.append(replace(event, before=book.position(event.subject)))
+            book.apply(event)
+        side.put(book)
+        return news
+
+
+async def _as_it_is(connection: asyncpg.Connection) -> None:
+    """Readers leave nothing behind in their session, so giving a connection back need not cost a round trip."""
+
+
+async def _head(connection: asyncpg.Connection) -> Head:
+    row = await connection.fetchrow("SELECT revision, tick, hash, time FROM ledger_head")
+    return Head(*cast("tuple[Any, ...]", row))
+
+
+class _Side(NamedTuple):
+    """Marks, checks and open drifts with their counters: what changes without an event."""
+
+    marks: list[asyncpg.Record]
+    checks: list[asyncpg.Record]
+    drifts: list[asyncpg.Record]
+
+    def put(self, book: Book) -> None:
+        for row in self.marks:
+            book.marks[Instrument(row["venue"], row["symbol"])] = Mark(row["price"], row["observed_at"])
+        for row in self.checks:
+            book.put_check(codec.check_from_row(row))
+        for row in self.drifts:
+            book.put_drift(codec.drift_from_row(row))
+
+
+async def _side(connection: asyncpg.Connection, after_tick: int) -> _Side:
+    return _Side(
+        await connection.fetch("SELECT * FROM marks WHERE tick > $1", after_tick),
+        await connection.fetch("SELECT * FROM checks WHERE tick > $1", after_tick),
+        await connection.fetch("SELECT * FROM drifts WHERE tick > $1 AND status <> 'RESOLVED'", after_tick),
+    )
+
+
+class unavailable:  # noqa: N801 - reads as the statement it is: with unavailable(): ...
+    """Turn what a lost connection raises into StoreUnavailable."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, LOST):
+            raise StoreUnavailable(str(error)) from error
+
+
+async def patiently(seconds: float) -> AsyncIterator[None]:
+    """Yield again and again, ever more slowly, for about so long."""
+    delay, waited = 0.05, 0.0
+    while waited < seconds:
+        yield
+        await asyncio.sleep(delay)
+        waited += delay
+        delay = min(delay * 2, 1.0)

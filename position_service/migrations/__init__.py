@@ -1,0 +1,1 @@
+"""Alembic migrations, run when the service starts. Expand first, contract a release later."""

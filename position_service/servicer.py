@@ -1,0 +1,256 @@
+"""PositionService: parse, call, convert."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from google.protobuf.message import Message
+from trueup.position.v1 import position_service_pb2 as svc
+from trueup.position.v1 import position_service_pb2_grpc as rpc
+from trueup.types.v1 import types_pb2
+
+from grpckit.caller import caller
+from position_service import convert
+from position_service.domain import commands as c
+from position_service.domain.book import Book, Draft
+from position_service.domain.decide import MOVES
+from position_service.domain.errors import PositionNotFound
+from position_service.domain.steps import Context
+from position_service.domain.transitions import require
+from position_service.errors import revision_in_future
+from position_service.ids import uuid7
+from position_service.ledger.feed import Commit
+from position_service.ledger.history import History
+from position_service.ledger.ledger import Ledger
+from position_service.reads import Reads, matches
+from position_service.watch import Log, beginning, parts
+
+Answer = TypeVar("Answer", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """Makes the context of a decision from a request and its caller."""
+
+    threshold: Decimal
+
+    def of(self, request: Any) -> Context:
+        """The committer replaces the time by the batch's own."""
+        return Context(
+            now=datetime.now(UTC),
+            actor=caller().actor,
+            request_id=getattr(request, "request_id", "") or str(uuid4()),
+            reason=getattr(request, "reason", ""),
+            new_id=uuid7,
+            threshold=self.threshold,
+        )
+
+
+class PositionServicer(rpc.PositionServiceServicer):
+    """Every write is one command to the ledger; every read is of the ledger's book or of its history."""
+
+    def __init__(
+        self, ledger: Ledger, history: History, reads: Reads, log: Log, contexts: Contexts, retention: timedelta
+    ) -> None:
+        self._ledger = ledger
+        self._history = history
+        self._reads = reads
+        self._log = log
+        self._contexts = contexts
+        self._retention = retention
+
+    async def _write(
+        self, request: Message, command: c.Command, respond: Callable[[Draft], Answer], response: type[Answer]
+    ) -> Answer:
+        answer = await self._ledger.write(command, request, self._contexts.of(request), respond, response)
+        assert isinstance(answer, response)
+        return answer
+
+    async def _change(self, request: Message, command: c.Command, response: type[Answer]) -> Answer:
+        """A write that is about one position and answers with it."""
+
+        def respond(draft: Draft) -> Answer:
+            after = draft.events[-1].after
+            assert after is not None
+            return response(position=convert.position(draft, after), revision=draft.revision)
+
+        try:
+            return await self._write(request, command, respond, response)
+        except PositionNotFound:
+            await self._refuse_final(command)
+            raise
+
+    async def _refuse_final(self, command: c.Command) -> None:
+        """The book holds live positions only. Raises IllegalTransition when the position was there and has ended."""
+        if isinstance(command, c.OnPosition) and command.ref.position_id is not None:
+            ended = await self._history.position(command.ref.position_id)
+            if ended is not None and ended.status.is_final:
+                require(ended, MOVES[type(command)])
+
+    async def OpenPosition(self, request: svc.OpenPositionRequest, context: Any) -> svc.OpenPositionResponse:
+        return await self._change(request, convert.open_(request), svc.OpenPositionResponse)
+
+    async def ConfirmOpen(self, request: svc.ConfirmOpenRequest, context: Any) -> svc.ConfirmOpenResponse:
+        return await self._change(request, convert.confirm_open(request), svc.ConfirmOpenResponse)
+
+    async def CancelOpen(self, request: svc.CancelOpenRequest, context: Any) -> svc.CancelOpenResponse:
+        return await self._change(request, convert.cancel_open(request), svc.CancelOpenResponse)
+
+    async def IncreasePosition(
+        self, request: svc.IncreasePositionRequest, context: Any
+    ) -> svc.IncreasePositionResponse:
+        return await self._change(request, convert.increase(request), svc.IncreasePositionResponse)
+
+    async def ReducePosition(self, request: svc.ReducePositionRequest, context: Any) -> svc.ReducePositionResponse:
+        return await self._change(request, convert.reduce_(request), svc.ReducePositionResponse)
+
+    async def ClosePosition(self, request: svc.ClosePositionRequest, context: Any) -> svc.ClosePositionResponse:
+        return await self._change(request, convert.close(request), svc.ClosePositionResponse)
+
+    async def ConfirmClose(self, request: svc.ConfirmCloseRequest, context: Any) -> svc.ConfirmCloseResponse:
+        return await self._change(request, convert.confirm_close(request), svc.ConfirmCloseResponse)
+
+    async def CancelClose(self, request: svc.CancelCloseRequest, context: Any) -> svc.CancelCloseResponse:
+        return await self._change(request, convert.cancel_close(request), svc.CancelCloseResponse)
+
+    async def LiquidatePosition(
+        self, request: svc.LiquidatePositionRequest, context: Any
+    ) -> svc.LiquidatePositionResponse:
+        return await self._change(request, convert.liquidate(request), svc.LiquidatePositionResponse)
+
+    async def UpdatePosition(self, request: svc.UpdatePositionRequest, context: Any) -> svc.UpdatePositionResponse:
+        return await self._change(request, convert.update(request), svc.UpdatePositionResponse)
+
+    async def AdjustPosition(self, request: svc.AdjustPositionRequest, context: Any) -> svc.AdjustPositionResponse:
+        return await self._change(request, convert.adjust(request), svc.AdjustPositionResponse)
+
+    async def RecordFills(self, request: svc.RecordFillsRequest, context: Any) -> svc.RecordFillsResponse:
+        def respond(draft: Draft) -> svc.RecordFillsResponse:
+            return svc.RecordFillsResponse(
+                applied=len(draft.fills),
+                duplicates=len(request.fills) - len(draft.fills),
+                positions=[convert.position(draft, p) for p in draft.positions.values()],
+                revision=draft.revision,
+            )
+
+        return await self._write(request, convert.record_fills(request), respond, svc.RecordFillsResponse)
+
+    async def UpdatePrices(self, request: svc.UpdatePricesRequest, context: Any) -> svc.UpdatePricesResponse:
+        def respond(draft: Draft) -> svc.UpdatePricesResponse:
+            ignored = len(request.prices) - len(draft.marks)
+            return svc.UpdatePricesResponse(applied=len(draft.marks), ignored=ignored, revision=draft.revision)
+
+        command = convert.update_prices(request, datetime.now(UTC))
+        return await self._write(request, command, respond, svc.UpdatePricesResponse)
+
+    async def GetPosition(self, request: svc.GetPositionRequest, context: Any) -> svc.GetPositionResponse:
+        book = await self._reads.book(request)
+        revision = book.revision  # before any SQL: the book moves on, and an answer must not claim what it lacks
+        as_of = await self._reads.as_of(book, request)
+        found = await self._reads.one(book, convert.ref(request), as_of)
+        position = convert.position(book if as_of is None else None, found)
+        return svc.GetPositionResponse(position=position, revision=revision if as_of is None else as_of)
+
+    async def ListPositions(self, request: svc.ListPositionsRequest, context: Any) -> svc.ListPositionsResponse:
+        book = await self._reads.book(request)
+        revision = book.revision
+        as_of = await self._reads.as_of(book, request)
+        found, next_token = await self._reads.many(book, request, as_of)
+        positions = [convert.position(book if as_of is None else None, p) for p in found]
+        return svc.ListPositionsResponse(
+            positions=positions, next_page_token=next_token, revision=revision if as_of is None else as_of
+        )
+
+    async def ListPositionsAtRisk(
+        self, request: svc.ListPositionsAtRiskRequest, context: Any
+    ) -> svc.ListPositionsAtRiskResponse:
+        book = await self._ledger.book()
+        found, next_token = self._reads.at_risk(book, request, self._contexts.threshold)
+        positions = [convert.position(book, p) for p in found]
+        return svc.ListPositionsAtRiskResponse(positions=positions, next_page_token=next_token, revision=book.revision)
+
+    async def GetPortfolioSummary(
+        self, request: svc.GetPortfolioSummaryRequest, context: Any
+    ) -> svc.GetPortfolioSummaryResponse:
+        book = await self._ledger.book()
+        return convert.summary(self._reads.summary(book, request), book.revision)
+
+    async def ListPositionHistory(
+        self, request: svc.ListPositionHistoryRequest, context: Any
+    ) -> svc.ListPositionHistoryResponse:
+        revision = (await self._ledger.book()).revision
+        found, next_token = await self._reads.history(request)
+        events = [convert.position_event(event) for event in found]
+        return svc.ListPositionHistoryResponse(events=events, next_page_token=next_token, revision=revision)
+
+    async def VerifyHistory(self, request: svc.VerifyHistoryRequest, context: Any) -> svc.VerifyHistoryResponse:
+        revision = (await self._ledger.book()).revision
+        if (wanted := max(request.from_revision, request.to_revision)) > revision:
+            raise revision_in_future(wanted, revision)
+        verdict = await self._history.verify(request.from_revision, request.to_revision)
+        return svc.VerifyHistoryResponse(
+            intact=not verdict.broken,
+            events_checked=verdict.checked,
+            first_broken_revision=verdict.broken,
+            problem=verdict.problem,
+            revision=revision,
+        )
+
+    async def PurgeClosedPositions(
+        self, request: svc.PurgeClosedPositionsRequest, context: Any
+    ) -> svc.PurgeClosedPositionsResponse:
+        age = timedelta(days=request.older_than_days) or self._retention
+        purged = await self._history.purge(datetime.now(UTC) - age, dry_run=request.dry_run)
+        return svc.PurgeClosedPositionsResponse(purged=purged, revision=(await self._ledger.book()).revision)
+
+    async def WatchPositions(
+        self, request: svc.WatchPositionsRequest, context: Any
+    ) -> AsyncIterator[svc.WatchPositionsResponse]:
+        book = await self._ledger.book()
+        after = beginning(request, with_state=request.include_current, head=book.revision)
+        if request.include_current:
+            for message in _snapshot(book, request):
+                yield message
+        stream = self._log.follow(
+            after,
+            lambda commit: _events(commit, request),
+            lambda revision: svc.WatchPositionsResponse(phase=types_pb2.STREAM_PHASE_PROGRESS, revision=revision),
+            announced=request.include_current,
+        )
+        async for message in stream:
+            yield message
+
+
+def _snapshot(book: Book, request: svc.WatchPositionsRequest) -> Iterator[svc.WatchPositionsResponse]:
+    """The live positions that match; only the last message carries the revision to resume after."""
+    # What is live is taken at once, at one revision; the messages are made as they are read.
+    revision, found = book.revision, [p for p in book.positions.values() if matches(request, p)]
+    phase = types_pb2.STREAM_PHASE_SNAPSHOT
+    for positions, last in parts(convert.position(book, p) for p in found):
+        yield svc.WatchPositionsResponse(
+            phase=phase, positions=positions, snapshot_end=last, revision=revision if last else 0
+        )
+    if not found:
+        yield svc.WatchPositionsResponse(phase=phase, snapshot_end=True, revision=revision)
+
+
+def _events(commit: Commit, request: svc.WatchPositionsRequest) -> Iterator[svc.WatchPositionsResponse]:
+    """The events of a commit that match, together unless they are too many; the last message moves the bookmark."""
+    wanted = set(request.types)
+    found = (
+        message
+        for event in commit.events
+        if event.after is not None and matches(request, event.after)
+        if (message := convert.position_event(event)) and (not wanted or message.type in wanted)
+    )
+    for events, last in parts(found):
+        yield svc.WatchPositionsResponse(
+            phase=types_pb2.STREAM_PHASE_EVENTS,
+            revision=commit.revision if last else commit.events[0].revision - 1,
+            events=events,
+        )
