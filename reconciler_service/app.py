@@ -1,0 +1,234 @@
+"""The composition root: settings in, a running Reconciler out. Everything is wired here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from pydantic import SecretStr
+from trueup.reconciler.v1 import reconciler_service_pb2
+from trueup.reconciler.v1.reconciler_service_pb2_grpc import add_ReconcilerServiceServicer_to_server
+from trueup.types.v1 import drift_pb2
+
+from grpckit import log as logs
+from grpckit.channel import connect
+from grpckit.errors import StartupError
+from grpckit.guard import Guard
+from grpckit.listen import Listen
+from grpckit.rest.server import HttpServer, from_settings
+from grpckit.rest.upstream import Upstream
+from grpckit.server import Server, Service
+from reconciler_service import convert
+from reconciler_service.allocation import Targets
+from reconciler_service.book import Book
+from reconciler_service.compare import Tolerances
+from reconciler_service.cycle import Cycle, Rules
+from reconciler_service.desk import Desk
+from reconciler_service.evidence import Search
+from reconciler_service.feed import Feed
+from reconciler_service.health import Health
+from reconciler_service.lease import Lease
+from reconciler_service.model import Source
+from reconciler_service.relay import Relay
+from reconciler_service.resolver import Resolver
+from reconciler_service.runner import Runner, unconfigured
+from reconciler_service.servicer import ReconcilerServicer, translate
+from reconciler_service.settings import ReconcilerSettings
+from reconciler_service.venues import Venue, VenueRefused
+from reconciler_service.venues.budget import WeightBudget
+from reconciler_service.venues.coinbase import adapter as coinbase
+from reconciler_service.venues.coinbase import auth
+from reconciler_service.venues.coinbase.adapter import Coinbase
+from reconciler_service.venues.http import base_of
+from reconciler_service.venues.hyperliquid import adapter as hyperliquid
+from reconciler_service.venues.hyperliquid.adapter import Hyperliquid
+
+SERVICES = (reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"],)
+STOP_S = 2.0  # for the cycle under way at shutdown; it is repeated by the next process anyway
+
+_log = structlog.get_logger("reconciler")
+
+
+class ReconcilerApp:
+    """The service as one thing: ``start`` returns its port, ``stop`` drains it.
+
+    ``venues`` replaces the adapters that the settings would open; the app closes them.
+    """
+
+    def __init__(self, settings: ReconcilerSettings, venues: Sequence[Venue] | None = None) -> None:
+        opened, missing = open_venues(settings) if venues is None else (venues, [])
+        self._settings = settings
+        self._venues = tuple(opened)
+        # Streams have a connection of their own: however many there are, a run can be recorded.
+        self._calls = connect(settings.position_address)
+        self._streams = connect(settings.position_address, watching=True)
+        book = Book(self._calls)
+        desks = [Desk(venue, Health(venue.account, venue.name, venue.source)) for venue in self._venues]
+        how = rules(settings)
+        self._lease = Lease(book.log, settings.reconciler_lease_ttl)
+        self.runner = Runner(Cycle(book, how), desks, missing, settings.reconciliation_interval, self.is_active)
+        self._feed = Feed(Book(self._streams).log)
+        relay = Relay(self._feed, book.log, self._health, settings.progress_interval)
+        servicer = ReconcilerServicer(
+            self.runner, book, relay, self._health, targets(settings), Resolver(book, self.runner, how), self.is_active
+        )
+        service = Service(SERVICES[0], add_ReconcilerServiceServicer_to_server, servicer)
+        self._server = Server(
+            settings.reconciler_listen,
+            [service],
+            Guard(translate=translate, limits=settings.limits),
+            limits=settings.limits,
+            insecure=settings.insecure,
+            drain_wait_s=settings.drain_wait,
+        )
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._http: HttpServer | None = None
+        self.http_port = 0
+
+    async def start(self) -> int:
+        """Serve, and begin the cycles. Raises StartupError that says what to do."""
+        port = await self._server.start()
+        settings = self._settings
+        here = Upstream(Listen.parse(settings.reconciler_listen).dial(port), SERVICES)
+        self._http = from_settings(settings, [here], title="trueup: reconciliation", insecure=settings.insecure)
+        if self._http is not None:
+            self.http_port = await self._http.start()
+        self._tasks = [asyncio.create_task(self._cycles()), asyncio.create_task(self._feed.run())]
+        self._tasks.append(asyncio.create_task(self._lease.keep(self.runner.activate)))
+        return port
+
+    async def _cycles(self) -> None:
+        """Begin once it is known whether there is another one who runs them."""
+        await self._lease.decided()
+        await self.runner.serve(self._stop)
+
+    async def stop(self) -> None:
+        """In order: no new calls, streams end, the cycle under way gets a moment, connections close."""
+        if self._http is not None:
+            await self._http.stop(self._settings.drain_grace)
+        self._stop.set()
+        await self._server.drain(self._settings.drain_grace)
+        if self._tasks:
+            await asyncio.wait(self._tasks[:1], timeout=STOP_S)
+        for task in self._tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                _log.error("a task had died", exc_info=ended)
+        await self._lease.give_up()
+        for venue in self._venues:
+            await venue.close()
+        await self._calls.close(None)
+        await self._streams.close(None)
+
+    def is_active(self) -> bool:
+        """Whether this Reconciler, of several, is the one that runs the interval cycles."""
+        return self._lease.is_held
+
+    def _health(self) -> list[drift_pb2.VenueHealth]:
+        now = datetime.now(UTC)
+        return [convert.health(seen, now) for seen in self.runner.venues]
+
+
+async def main(stop: asyncio.Event) -> None:
+    """Run until told to stop."""
+    settings = ReconcilerSettings.load()
+    logs.configure(settings.log_level, settings.log_format)
+    app = ReconcilerApp(settings)
+    try:
+        port = await app.start()
+        _log.info("reconciler is ready", listen=settings.reconciler_listen, port=port, source=settings.source.value)
+        await stop.wait()
+        _log.info("reconciler is draining")
+    finally:
+        await app.stop()
+
+
+def open_venues(settings: ReconcilerSettings) -> tuple[list[Venue], list[Health]]:
+    """The adapters of the venues that are configured, and the health of those that are not. Raises StartupError."""
+    venues: list[Venue] = []
+    missing: list[Health] = []
+    try:
+        for opened in (_hyperliquid(settings), _coinbase(settings)):
+            if isinstance(opened, Health):
+                missing.append(opened)
+            else:
+                venues.append(opened)
+    except VenueRefused as error:
+        raise StartupError(str(error)) from None
+    return venues, missing
+
+
+def _hyperliquid(settings: ReconcilerSettings) -> Venue | Health:
+    if not settings.hyperliquid_address:
+        why = "no address: set HYPERLIQUID_ADDRESS"
+        return unconfigured(Hyperliquid.name, settings.hyperliquid_account, settings.source, why)
+    if settings.source is Source.SIMULATED and not settings.hyperliquid_api_url:
+        raise StartupError("VENUES=simulated needs HYPERLIQUID_API_URL, the simulator's URL")
+    return Hyperliquid(
+        settings.hyperliquid_address,
+        source=settings.source,
+        account=settings.hyperliquid_account,
+        base_url=settings.hyperliquid_api_url or hyperliquid.BASE_URL,
+    )
+
+
+def _coinbase(settings: ReconcilerSettings) -> Venue | Health:
+    if settings.coinbase_key_file is not None:
+        name, secret = SecretStr(""), auth.key_file(settings.coinbase_key_file)
+    else:
+        name, secret = settings.coinbase_key, settings.coinbase_secret
+    if not name and not secret:
+        why = "no key: set COINBASE_KEY and COINBASE_SECRET, or COINBASE_KEY_FILE"
+        return unconfigured(Coinbase.name, settings.coinbase_account, settings.source, why)
+    if settings.source is Source.SIMULATED and not settings.coinbase_api_url:
+        raise StartupError("VENUES=simulated needs COINBASE_API_URL, the simulator's URL")
+    base_url = settings.coinbase_api_url or coinbase.BASE_URL
+    rate = coinbase.per_minute(settings.coinbase_requests_per_second)
+    return Coinbase(
+        auth.key(name, secret),
+        source=settings.source,
+        account=settings.coinbase_account,
+        base_url=base_url,
+        jwt_host=settings.coinbase_jwt_host,
+        settings=coinbase.Settings(
+            quotes=_listed(settings.quote_currencies) or ("USD",),
+            cash=frozenset(_listed(settings.coinbase_cash)),
+            futures=settings.coinbase_futures,
+            allow_trading_key=settings.coinbase_allow_trading_key,
+        ),
+        budget=WeightBudget.shared(str(base_of(base_url).origin()), rate),
+    )
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    """Comma-separated names, each once, in their order."""
+    return tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+
+
+def rules(settings: ReconcilerSettings) -> Rules:
+    """The settings as the cycle takes them."""
+    currencies = frozenset(_listed(settings.quote_currencies))
+    return Rules(
+        tolerances=Tolerances(
+            size=settings.size_tolerance,
+            price=settings.price_tolerance,
+            usd=settings.size_tolerance_usd,
+            leverage=settings.leverage_tolerance,
+            liquidation_isolated=settings.liquidation_tolerance,
+            liquidation_cross=settings.liquidation_tolerance_cross,
+        ),
+        confirm_after_s=settings.confirmation_delay,
+        oldest_state=timedelta(seconds=settings.state_max_age),
+        venue_timeout_s=settings.venue_timeout,
+        search=Search(currencies, timedelta(days=settings.fills_lookback), settings.venue_timeout),
+    )
+
+
+def targets(settings: ReconcilerSettings) -> Targets:
+    """How the portfolio should be spread."""
+    shares = {"hyperliquid": settings.hl_allocation, "coinbase": settings.cb_allocation}
+    return Targets(shares, settings.allocation_tolerance)

@@ -1,0 +1,148 @@
+"""The Position service as the Reconciler sees it: positions to read, a log of runs and drifts to write.
+
+Nothing is ever written around it. Errors are grpc.aio.AioRpcError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+import stamina
+from trueup.position.v1 import (
+    position_service_pb2,
+    position_service_pb2_grpc,
+    reconciliation_log_service_pb2,
+    reconciliation_log_service_pb2_grpc,
+)
+from trueup.position.v1.position_pb2 import PositionEvent
+from trueup.types.v1 import drift_pb2
+
+from grpckit.errors import from_rpc
+from reconciler_service import convert
+from reconciler_service.convert_correct import Correction
+from reconciler_service.findings import OpenCase
+from reconciler_service.model import BookPosition
+
+PAGE = 1_000  # the most the contract allows
+MARKS = 5_000  # a request; the contract allows 10 000, a message 4 MiB
+READ_S = 10.0
+WRITE_S = 30.0
+
+# After these the run may or may not have been recorded: repeat it with its run_id until that is known.
+_UNKNOWN = frozenset({
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The live positions. Every position is as it was at ``revision`` or later, and before the next step was taken.
+
+    Pages are read one after the other, so two positions may be of different revisions. That is enough: positions are
+    compared one by one, and a drift needs two readings in which that position's own revision is the same.
+    """
+
+    revision: int
+    read_at: datetime
+    positions: tuple[BookPosition, ...]
+
+
+class Book:
+    """Reads and writes the Position service over a channel, which stays the caller's."""
+
+    def __init__(self, channel: grpc.aio.Channel, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._positions = position_service_pb2_grpc.PositionServiceStub(channel)
+        self.log = reconciliation_log_service_pb2_grpc.ReconciliationLogServiceStub(channel)
+        self._clock = clock
+
+    async def read(self) -> Reading:
+        """Read every live position of every account and venue."""
+        read_at, revision, positions = self._clock(), 0, []
+        request = position_service_pb2.ListPositionsRequest(page_size=PAGE)
+        while True:
+            page = await self._positions.ListPositions(request, timeout=READ_S)
+            revision = revision or page.revision
+            positions += [held for sent in page.positions if (held := convert.book_position(sent)) is not None]
+            if not page.next_page_token:
+                return Reading(revision, read_at, tuple(positions))
+            request.page_token = page.next_page_token
+
+    async def held(self, account: str, venue: str, symbol: str) -> BookPosition | None:
+        """Read the live position of one instrument; None when there is none."""
+        request = position_service_pb2.ListPositionsRequest(account=account, venue=venue, symbol=symbol, page_size=1)
+        page = await self._positions.ListPositions(request, timeout=READ_S)
+        return convert.book_position(page.positions[0]) if page.positions else None
+
+    async def open_cases(self) -> list[OpenCase]:
+        """Read every open drift case of the kinds that snapshots can show."""
+        cases = []
+        request = reconciliation_log_service_pb2.ListDriftsRequest(page_size=PAGE)
+        while True:
+            page = await self.log.ListDrifts(request, timeout=READ_S)
+            cases += [case for sent in page.drifts if (case := convert.open_case(sent)) is not None]
+            if not page.next_page_token:
+                return cases
+            request.page_token = page.next_page_token
+
+    async def touched(self, account: str, venue: str, after_revision: int) -> set[str]:
+        """The symbols of which the book changed after a revision, live ones or not."""
+        request = position_service_pb2.ListPositionHistoryRequest(
+            account=account, venue=venue, after_revision=after_revision
+        )
+        return {event.after.symbol for event in await self.history(request)}
+
+    async def history(self, request: position_service_pb2.ListPositionHistoryRequest) -> list[PositionEvent]:
+        """Read every event that matches, whatever its page."""
+        request.page_size = PAGE
+        events: list[PositionEvent] = []
+        while True:
+            page = await self._positions.ListPositionHistory(request, timeout=READ_S)
+            events += page.events
+            if not page.next_page_token:
+                return events
+            request.page_token = page.next_page_token
+
+    async def correct(self, request: Correction) -> int:
+        """Carry out one command of a correction; its request_id makes repetitions harmless.
+
+        Returns the revision of the position after it. Gives up with the error of the last attempt.
+        """
+        call: Any = getattr(self._positions, type(request).__name__.removesuffix("Request"))
+        async for attempt in stamina.retry_context(on=_is_unknown, attempts=5, timeout=WRITE_S, wait_initial=0.1):
+            with attempt:
+                answer = await call(request, timeout=WRITE_S)
+        positions = answer.positions if isinstance(request, position_service_pb2.RecordFillsRequest) else ()
+        return max((one.revision for one in positions), default=0) or int(answer.position.revision)
+
+    async def push_marks(self, prices: Sequence[position_service_pb2.PriceUpdate]) -> None:
+        """Store mark prices; the newest observation of an instrument wins."""
+        for start in range(0, len(prices), MARKS):
+            request = position_service_pb2.UpdatePricesRequest(prices=prices[start : start + MARKS])
+            await self._positions.UpdatePrices(request, timeout=WRITE_S)
+
+    async def record(
+        self, run: drift_pb2.Run, findings: Sequence[drift_pb2.Drift], resolved: Sequence[str]
+    ) -> reconciliation_log_service_pb2.RecordRunResponse:
+        """Record a run, once, however often it takes. Waits for as long as the Position service does not answer."""
+        request = reconciliation_log_service_pb2.RecordRunRequest(
+            run=run, findings=findings, resolved_drift_ids=resolved
+        )
+        async for attempt in stamina.retry_context(
+            on=_is_unknown, attempts=None, timeout=None, wait_initial=0.1, wait_max=5.0
+        ):
+            with attempt:
+                answer = await self.log.RecordRun(request, timeout=WRITE_S)
+        return answer
+
+
+def _is_unknown(error: Exception) -> bool:
+    """Overload passes; another exhausted resource is the message itself, which is as large the next time."""
+    if not isinstance(error, grpc.aio.AioRpcError):
+        return False
+    return error.code() in _UNKNOWN or from_rpc(error).reason == "OVERLOADED"

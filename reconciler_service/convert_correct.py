@@ -1,0 +1,107 @@
+"""From the commands of a correction to requests of the Position service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trueup.position.v1 import position_service_pb2 as pb
+from trueup.types.v1 import types_pb2
+
+from reconciler_service import correct as c
+from reconciler_service.convert import decimal_text, stamp
+from reconciler_service.findings import Finding
+from reconciler_service.model import MarginMode, Side, VenueFill
+
+REASON_CODE = "ADOPT_VENUE"
+
+Correction = (
+    pb.RecordFillsRequest
+    | pb.OpenPositionRequest
+    | pb.ConfirmOpenRequest
+    | pb.CancelOpenRequest
+    | pb.CancelCloseRequest
+    | pb.AdjustPositionRequest
+    | pb.LiquidatePositionRequest
+    | pb.UpdatePositionRequest
+)
+
+
+def request(
+    command: c.Command, finding: Finding, *, request_id: str, revision: int, reason: str, evidence: str
+) -> Correction:
+    """The request of one command. ``revision`` is that of the position it is decided on; 0 when there is none."""
+    common: Any = {"account": finding.account, "request_id": request_id, "reason": reason}
+    if isinstance(command, c.BookFills):
+        return pb.RecordFillsRequest(fills=[_fill(one, command, finding) for one in command.fills], **common)
+    common |= {"venue": finding.venue, "symbol": finding.symbol}
+    if isinstance(command, c.Open):
+        return pb.OpenPositionRequest(
+            asset=finding.asset,
+            product=getattr(types_pb2, f"PRODUCT_{finding.product.value}"),
+            side=_side(command.side),
+            size=decimal_text(command.size),
+            entry_price=decimal_text(command.price),
+            leverage=decimal_text(command.leverage),
+            margin_mode=_mode(command.margin_mode),
+            liquidation_price=decimal_text(command.liquidation_price),
+            **common,
+        )
+    common["expected_revision"] = revision
+    match command:
+        case c.ConfirmOpen(size, price):
+            return pb.ConfirmOpenRequest(size=decimal_text(size), entry_price=decimal_text(price), **common)
+        case c.CancelOpen():
+            return pb.CancelOpenRequest(**common)
+        case c.CancelClose():
+            return pb.CancelCloseRequest(**common)
+        case c.Liquidate(price, fee):
+            return pb.LiquidatePositionRequest(
+                liquidation_price=decimal_text(price), fee=decimal_text(fee) if fee else "", **common
+            )
+        case c.Update():
+            return pb.UpdatePositionRequest(
+                leverage=decimal_text(command.leverage),
+                margin_mode=_mode(command.margin_mode),
+                liquidation_price=decimal_text(command.liquidation_price),
+                **common,
+            )
+        case c.Adjust():
+            return pb.AdjustPositionRequest(
+                side=_side(command.side),
+                size=decimal_text(command.size),
+                entry_price=decimal_text(command.entry_price),
+                close_price=decimal_text(command.close_price),
+                reason_code=REASON_CODE,
+                evidence=evidence,
+                estimated=True,
+                **common,
+            )
+
+
+def _fill(one: VenueFill, command: c.BookFills, finding: Finding) -> pb.Fill:
+    return pb.Fill(
+        venue=finding.venue,
+        symbol=finding.symbol,
+        asset=finding.asset,
+        product=getattr(types_pb2, f"PRODUCT_{finding.product.value}"),
+        fill_id=one.fill_id,
+        is_buy=one.is_buy,
+        size=decimal_text(one.size),
+        price=decimal_text(one.price),
+        fee=decimal_text(one.fee) if one.fee else "",
+        fee_currency=one.fee_currency if one.fee else "",
+        executed_at=stamp(one.time),
+        leverage=decimal_text(command.leverage),
+        liquidation=one.liquidation,
+    )
+
+
+def _side(side: Side) -> types_pb2.Side:
+    made: types_pb2.Side = getattr(types_pb2, f"SIDE_{side.value}")
+    return made
+
+
+def _mode(mode: MarginMode | None) -> types_pb2.MarginMode:
+    name = f"MARGIN_MODE_{mode.value if mode else 'UNSPECIFIED'}"
+    made: types_pb2.MarginMode = getattr(types_pb2, name)
+    return made

@@ -1,0 +1,65 @@
+"""One account at one venue: the adapter, and what the Reconciler remembers of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import structlog
+
+from reconciler_service.confirm import Memory
+from reconciler_service.findings import Explanation, Key
+from reconciler_service.health import Health, after
+from reconciler_service.model import Outcome, Product, ScopeReading, Snapshot, VenuePosition
+from reconciler_service.trust import Answer
+from reconciler_service.venues import Venue, VenueError, VenueRefused
+
+_log = structlog.get_logger("reconciler")
+
+
+@dataclass(slots=True)
+class Desk:
+    """Mutable, owned by the one task that runs the cycles. All of it may be lost: the next looks bring it back."""
+
+    venue: Venue
+    health: Health
+    is_checked: bool = False  # the address or key was found good
+    memory: Memory = field(default_factory=Memory)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    book_revision: int = 0  # of the last look
+    explained: dict[Key, tuple[object, Explanation]] = field(default_factory=dict)
+    scopes: tuple[ScopeReading, ...] = (ScopeReading("", Product.PERPETUAL, "", Outcome.FAILED),)  # last known
+    holdings: dict[str, tuple[VenuePosition, ...]] = field(default_factory=dict)  # of each scope's last good read
+
+    async def snapshot(self, timeout_s: float, clock: Callable[[], datetime]) -> Snapshot:
+        """Read the venue. Never raises: what goes wrong is a snapshot of failed scopes that says so."""
+        requested_at = clock()
+        try:
+            async with asyncio.timeout(timeout_s):
+                if not self.is_checked:
+                    await self.venue.check()
+                    self.is_checked = True
+                snapshot = await self.venue.snapshot()
+        except TimeoutError:
+            return self._failed(requested_at, f"no answer within {timeout_s:g} s")
+        except VenueError as error:
+            self.is_checked = self.is_checked and not isinstance(error, VenueRefused)
+            return self._failed(requested_at, str(error))
+        except Exception:  # noqa: BLE001 - one adapter's defect must not stop the other venues
+            _log.exception("venue adapter failed", venue=self.venue.name, account=self.venue.account)
+            return self._failed(requested_at, "internal error, see the log")
+        self.scopes = snapshot.scopes
+        return snapshot
+
+    def saw(self, snapshot: Snapshot) -> None:
+        """Take a weighed snapshot into the venue's health and holdings."""
+        self.health = after(self.health, snapshot, self.venue.budget_left)
+        for scope in snapshot.scopes:
+            if scope.outcome is Outcome.OK:
+                self.holdings[scope.scope] = scope.positions
+
+    def _failed(self, requested_at: datetime, error: str) -> Snapshot:
+        scopes = tuple(replace(scope, outcome=Outcome.FAILED, positions=(), error=error) for scope in self.scopes)
+        return Snapshot(self.venue.name, self.venue.account, self.venue.source, requested_at, scopes)

@@ -1,0 +1,117 @@
+"""Fetches a venue's fills for what was confirmed, and explains it. Explanations are kept while the facts stay."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from reconciler_service.confirm import Suspicion
+from reconciler_service.desk import Desk
+from reconciler_service.explain import Trades, explain, fills_behind
+from reconciler_service.findings import Cause, Explanation, Key, Kind
+from reconciler_service.model import VenueFill
+from reconciler_service.venues import VenueError, VenueUnreachable
+
+_log = structlog.get_logger("reconciler")
+
+_WITHOUT_FILLS = frozenset({Kind.LEVERAGE, Kind.MARGIN_MODE, Kind.LIQUIDATION_PRICE, Kind.UNMAPPED})
+MARGIN = timedelta(minutes=5)  # before the last agreement: clocks differ, and an announced position may take as long
+LATE = timedelta(minutes=10)  # for so long fills may still arrive that explain what none explained
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How to look for evidence. ``quote``: currencies whose fees are realised PnL."""
+
+    quote: frozenset[str] = frozenset({"USD", "USDC"})
+    lookback: timedelta = timedelta(days=7)
+    timeout_s: float = 30.0
+
+
+async def explain_all(desk: Desk, confirmed: Sequence[Suspicion], search: Search) -> dict[Key, Explanation]:
+    """Explain every confirmed finding of one desk. Never raises VenueError: what is not known stays unexplained."""
+    desk.explained = {one.finding.key: known for one in confirmed if (known := desk.explained.get(one.finding.key))}
+    open_ones = [one for one in confirmed if not _is_known(desk, one)]
+    new = [one for one in open_ones if not _same(desk, one)]
+    narrow = await _trades(desk, open_ones, search, wide=False)
+    for one in open_ones:
+        _keep(desk, one, explain(one.finding, narrow[one.finding.symbol], search.quote))
+    # Nothing in the likely window: look once through all that the search may cover.
+    unexplained = [one for one in new if desk.explained[one.finding.key][1].cause is Cause.UNEXPLAINED]
+    wide = await _trades(desk, unexplained, search, wide=True)
+    for one in unexplained:
+        if one.finding.symbol in wide:
+            _keep(desk, one, explain(one.finding, wide[one.finding.symbol], search.quote))
+    return {key: made for key, (_, made) in desk.explained.items()}
+
+
+async def missed_by(desk: Desk, one: Suspicion, search: Search) -> Sequence[VenueFill]:
+    """The fills that account for all of a finding, looked for as for an explanation; empty when none do.
+
+    Raises VenueError when the venue's fills cannot be read.
+    """
+    for wide in (False, True):
+        trades = (await _trades(desk, [one], search, wide=wide)).get(one.finding.symbol, Trades())
+        if trades.error:
+            raise VenueUnreachable(trades.error)
+        if run := fills_behind(one.finding, trades):
+            return run
+    return ()
+
+
+def _identity(one: Suspicion) -> object:
+    return one.finding.fact, one.finding.booked, one.since
+
+
+def _same(desk: Desk, one: Suspicion) -> bool:
+    known = desk.explained.get(one.finding.key)
+    return known is not None and known[0] == _identity(one)
+
+
+def _is_known(desk: Desk, one: Suspicion) -> bool:
+    if not _same(desk, one):
+        return False
+    settled = desk.explained[one.finding.key][1].cause is not Cause.UNEXPLAINED
+    return settled or one.finding.kind in _WITHOUT_FILLS or one.finding.requested_at - one.first_seen > LATE
+
+
+def _keep(desk: Desk, one: Suspicion, made: Explanation) -> None:
+    desk.explained[one.finding.key] = _identity(one), made
+
+
+async def _trades(desk: Desk, wanted: Sequence[Suspicion], search: Search, *, wide: bool) -> dict[str, Trades]:
+    """The fills by symbol, one read for all of them."""
+    need = [one for one in wanted if one.finding.kind not in _WITHOUT_FILLS]
+    found = {one.finding.symbol: Trades() for one in wanted} if not wide else {}
+    if not need:
+        return found
+    earliest = need[0].finding.requested_at - search.lookback
+    since = earliest if wide else max(earliest, min(_agreed(one, earliest) for one in need) - MARGIN)
+    symbols = sorted({one.finding.symbol for one in need})
+    try:
+        async with asyncio.timeout(search.timeout_s):
+            fills = await desk.venue.fills(since, symbols)
+    except (VenueError, TimeoutError) as error:
+        return found | {symbol: Trades(since=since, error=str(error) or "no answer in time") for symbol in symbols}
+    except Exception:  # noqa: BLE001 - one adapter's defect must not stop the other venues
+        _log.exception("venue adapter failed", venue=desk.venue.name, account=desk.venue.account)
+        return found | {symbol: Trades(since=since, error="internal error, see the log") for symbol in symbols}
+    by_symbol: dict[str, list[VenueFill]] = defaultdict(list)
+    for fill in fills:
+        by_symbol[fill.symbol].append(fill)
+    return found | {symbol: Trades(by_symbol[symbol], since) for symbol in symbols}
+
+
+def _agreed(one: Suspicion, otherwise: datetime) -> datetime:
+    """When book and venue last agreed about it, as far as anybody knows."""
+    local = one.finding.local
+    if local is None:
+        return one.agreed_at or otherwise
+    if one.finding.kind is Kind.OVERDUE:
+        return local.updated_at  # nothing was compared since it was announced
+    return one.agreed_at or local.agreed_at or local.updated_at

@@ -1,0 +1,54 @@
+"""How a venue is doing, from what its reads brought. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+
+from reconciler_service.model import Outcome, Snapshot, Source
+
+
+class State(Enum):
+    """UNCONFIGURED: no credentials. DEGRADED: some scope cannot be concluded from. FAILED: none can."""
+
+    OK = "OK"
+    DEGRADED = "DEGRADED"
+    FAILED = "FAILED"
+    UNCONFIGURED = "UNCONFIGURED"
+    STARTING = "STARTING"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One account at one venue. ``last_ok_at`` is when a read of every scope was last requested."""
+
+    account: str
+    venue: str
+    source: Source
+    state: State = State.STARTING
+    last_ok_at: datetime | None = None
+    last_error: str = ""  # kept after recovery, without secrets
+    budget_left: int = 0  # request weight, of the current minute
+    positions: int = 0  # in the last good check
+
+
+def after(health: Health, snapshot: Snapshot, budget_left: int) -> Health:
+    """The health after one more read."""
+    good = [scope for scope in snapshot.scopes if scope.outcome is Outcome.OK]
+    bad = [scope for scope in snapshot.scopes if scope.outcome is not Outcome.OK]
+    if not bad and good:
+        return replace(
+            health,
+            state=State.OK,
+            last_ok_at=snapshot.requested_at,
+            budget_left=budget_left,
+            positions=sum(len(scope.positions) for scope in good),
+        )
+    errors = dict.fromkeys(f"{scope.scope or snapshot.venue}: {scope.error}" for scope in bad)
+    return replace(
+        health,
+        state=State.DEGRADED if good or any(scope.outcome is Outcome.SUSPECT for scope in bad) else State.FAILED,
+        last_error="; ".join(errors),
+        budget_left=budget_left,
+    )

@@ -1,0 +1,215 @@
+"""Runs cycles: at the start, every interval, on request, when a venue pushes. Never two at once, never dies.
+
+While another Reconciler is the active one, only what is requested is run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import grpc
+import structlog
+
+from grpckit.errors import RpcError
+from reconciler_service.cycle import Cycle, Result
+from reconciler_service.desk import Desk
+from reconciler_service.health import Health, State
+from reconciler_service.model import Source
+from reconciler_service.overview import Holdings, Overview, overview
+
+RETRY_S = 5.0  # after a cycle that failed, if the interval is longer
+
+_log = structlog.get_logger("reconciler")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to reconcile: every venue and account unless named. Equal orders share a cycle."""
+
+    venues: frozenset[str] = frozenset()
+    accounts: frozenset[str] = frozenset()
+    dry_run: bool = False
+
+    def covers(self, desk: Desk) -> bool:
+        """Whether the order is about this desk."""
+        return (not self.venues or desk.health.venue in self.venues) and (
+            not self.accounts or desk.health.account in self.accounts
+        )
+
+
+EVERYTHING = Order()
+
+
+class Runner:
+    """Owns the desks. ``unconfigured`` are venues that have no credentials: known, and never read.
+
+    ``is_active`` says whether cycles of its own accord are this process's to run.
+    """
+
+    def __init__(
+        self,
+        cycle: Cycle,
+        desks: Sequence[Desk],
+        unconfigured: Sequence[Health],
+        interval_s: float,
+        is_active: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.interval_s = interval_s
+        self.last: Result | None = None
+        self.turn = asyncio.Lock()  # one at a time: a cycle, or a correction of what cycles found
+        self._cycle = cycle
+        self._desks = tuple(desks)
+        self._unconfigured = tuple(unconfigured)
+        self._orders: dict[Order, asyncio.Future[Result]] = {}
+        self._wake = asyncio.Event()
+        self._soon = ""  # the trigger of a cycle that should not wait for the interval
+        self._is_active = is_active
+
+    @property
+    def venues(self) -> list[Health]:
+        """How every venue is doing, the unconfigured ones too."""
+        return [desk.health for desk in self._desks] + list(self._unconfigured)
+
+    @property
+    def source(self) -> Source | None:
+        """Simulated or live; None when there are both, or nothing."""
+        sources = {desk.health.source for desk in self._desks}
+        return sources.pop() if len(sources) == 1 else None
+
+    @property
+    def overview(self) -> Overview:
+        """What the venues hold, from the last good read of each scope."""
+        return overview(
+            Holdings(
+                desk.health.venue, desk.health.last_ok_at, tuple(p for held in desk.holdings.values() for p in held)
+            )
+            for desk in self._desks
+        )
+
+    @property
+    def suspected(self) -> int:
+        """Findings that are not confirmed yet."""
+        return sum(not one.is_confirmed for desk in self._desks for one in desk.memory.suspicions.values())
+
+    async def reconcile(self, order: Order) -> Result:
+        """Run a cycle now, or share the next one when one is running.
+
+        Raises RpcError(VENUE_UNCONFIGURED) when a venue that is named, or everything, has no credentials, and what the
+        cycle raises.
+        """
+        self._refuse(order)
+        future = self._orders.get(order)
+        if future is None:
+            future = self._orders[order] = asyncio.get_running_loop().create_future()
+            self._wake.set()
+        return await asyncio.shield(future)  # one caller who leaves must not cancel it for the others
+
+    def desk(self, venue: str, account: str) -> Desk:
+        """The desk of one account at one venue. Raises RpcError(VENUE_UNCONFIGURED)."""
+        order = Order(frozenset({venue}), frozenset({account}))
+        self._refuse(order)
+        return next(desk for desk in self._desks if order.covers(desk))
+
+    def push(self) -> None:
+        """Run a cycle soon: a venue says that something changed."""
+        self._soon = "push"
+        self._wake.set()
+
+    def activate(self) -> None:
+        """Run a cycle soon: this process has become the active one."""
+        self._soon = "start"
+        self._wake.set()
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Run cycles until ``stop``. Callers who still wait get UNAVAILABLE/DRAINING."""
+        trigger, due, now = "start", 0.0, asyncio.get_running_loop().time
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                if trigger == "start":
+                    self._soon = ""  # this is it
+                if trigger != "request":
+                    is_done = not self._is_active() or await self._run(EVERYTHING, trigger)
+                    due = now() + (self.interval_s if is_done else min(self.interval_s, RETRY_S))
+                await self._serve_orders()
+                trigger = await self._next(stopping, due)
+        finally:
+            stopping.cancel()
+            self._refuse_waiting()
+
+    async def _next(self, stopping: asyncio.Task[bool], due: float) -> str:
+        """Wait for something to do, and say what. Orders and pushes may have come during the last cycle."""
+        self._wake.clear()
+        if not self._orders and not self._soon:
+            wake = asyncio.create_task(self._wake.wait())
+            timeout = max(0.0, due - asyncio.get_running_loop().time())
+            await asyncio.wait({wake, stopping}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            wake.cancel()
+        if self._soon:
+            trigger, self._soon = self._soon, ""
+            return trigger
+        is_due = asyncio.get_running_loop().time() >= due  # orders must not keep the interval from its turn
+        return "request" if self._orders and not is_due else "interval"
+
+    async def _serve_orders(self) -> None:
+        orders, self._orders = self._orders, {}
+        for order, future in orders.items():
+            await self._run(order, "request", future)
+
+    async def _run(self, order: Order, trigger: str, waiting: asyncio.Future[Result] | None = None) -> bool:
+        desks = [desk for desk in self._desks if order.covers(desk)]
+        if not desks:
+            return True
+        try:
+            async with self.turn:
+                result = await self._cycle.run(desks, trigger, dry_run=order.dry_run)
+        except asyncio.CancelledError:
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(_draining())
+                waiting.exception()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the next cycle may do better
+            if isinstance(error, grpc.aio.AioRpcError):
+                _log.warning("cycle failed", trigger=trigger, code=error.code().name, detail=error.details())
+            else:
+                _log.exception("cycle failed", trigger=trigger)
+            if waiting is not None:
+                waiting.set_exception(error)
+                waiting.exception()  # it is the callers' to raise, and they may have left
+            return False
+        if not order.dry_run:
+            self.last = result
+        if waiting is not None:
+            waiting.set_result(result)
+        return True
+
+    def _refuse(self, order: Order) -> None:
+        configured = {desk.health.venue for desk in self._desks}
+        absent = order.venues - configured
+        if not absent and any(order.covers(desk) for desk in self._desks):
+            return
+        names = sorted(absent or order.venues or {health.venue for health in self._unconfigured})
+        venue = ", ".join(names) or "any venue"
+        raise RpcError(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "VENUE_UNCONFIGURED",
+            f"{venue} is not configured: set its credentials, or VENUES=simulated",
+            {"venue": ",".join(names)},
+        )
+
+    def _refuse_waiting(self) -> None:
+        orders, self._orders = self._orders, {}
+        for future in orders.values():
+            future.set_exception(_draining())
+            future.exception()
+
+
+def _draining() -> RpcError:
+    return RpcError(grpc.StatusCode.UNAVAILABLE, "DRAINING", "the server is shutting down", retry_after_s=1.0)
+
+
+def unconfigured(venue: str, account: str, source: Source, why: str) -> Health:
+    """The health of a venue that has no credentials."""
+    return Health(account, venue, source, State.UNCONFIGURED, last_error=why)

@@ -1,0 +1,153 @@
+"""ReconcilerService: parse, call, convert. What a method does is in the runner, the relay or the drift log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import grpc
+from trueup.position.v1 import reconciliation_log_service_pb2 as log_pb2
+from trueup.reconciler.v1 import reconciler_service_pb2 as pb2
+from trueup.reconciler.v1 import reconciler_service_pb2_grpc
+from trueup.types.v1 import drift_pb2, types_pb2
+
+from grpckit.errors import RpcError, from_rpc
+from reconciler_service import convert
+from reconciler_service.allocation import Targets, allocate, notionals
+from reconciler_service.book import PAGE, Book
+from reconciler_service.relay import Relay
+from reconciler_service.resolver import Resolver
+from reconciler_service.runner import Order, Runner
+
+_PING_S = 2.0  # a status is wanted soon, and that nothing answers is a status
+
+
+def translate(error: Exception) -> RpcError | None:
+    """Pass the Position service's errors through with their reasons; what has none is that it cannot be reached."""
+    if not isinstance(error, grpc.aio.AioRpcError):
+        return None
+    known = from_rpc(error)
+    if known.reason:
+        return known
+    if known.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
+        message = "the Position service does not answer"
+        return RpcError(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", message, retry_after_s=1.0)
+    return None
+
+
+class ReconcilerServicer(reconciler_service_pb2_grpc.ReconcilerServiceServicer):
+    """Runs are the runner's, cases and their stream the Position service's."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        book: Book,
+        relay: Relay,
+        venues: Callable[[], list[drift_pb2.VenueHealth]],
+        targets: Targets,
+        resolver: Resolver,
+        is_active: Callable[[], bool],
+    ) -> None:
+        self._is_active = is_active
+        self._resolver = resolver
+        self._runner = runner
+        self._book = book
+        self._log = book.log
+        self._targets = targets
+        self._relay = relay
+        self._venues = venues
+
+    async def Reconcile(self, request: pb2.ReconcileRequest, context: Any) -> pb2.ReconcileResponse:
+        order = Order(frozenset(request.venues), frozenset(request.accounts), request.dry_run)
+        result = await self._runner.reconcile(order)
+        answer = pb2.ReconcileResponse(
+            run=result.run, drifts=result.drifts, revision=result.revision, timestamp=result.run.finished_at
+        )
+        return convert.with_overview(answer, self._runner.overview)
+
+    async def GetStatus(self, request: pb2.GetStatusRequest, context: Any) -> pb2.GetStatusResponse:
+        runner, source = self._runner, self._runner.source
+        status = pb2.GetStatusResponse(
+            timestamp=convert.stamp(datetime.now(UTC)),
+            active=self._is_active(),
+            venues=self._venues(),
+            suspected=runner.suspected,
+            interval_ms=round(runner.interval_s * 1_000),
+            source=convert.source(source) if source else types_pb2.SOURCE_UNSPECIFIED,
+            last_run=runner.last.run if runner.last else None,
+        )
+        convert.with_overview(status, runner.overview)
+        try:
+            newest = await self._log.ListRuns(log_pb2.ListRunsRequest(page_size=1), timeout=_PING_S)
+            status.open_drifts = await self._count_open()
+        except grpc.aio.AioRpcError:
+            return status
+        status.position_service_ok = True
+        if newest.runs:
+            status.last_run.CopyFrom(newest.runs[0])
+        return status
+
+    async def _count_open(self) -> int:
+        """The open cases now: people move them between runs."""
+        count, request = 0, log_pb2.ListDriftsRequest(page_size=PAGE)
+        while True:
+            page = await self._log.ListDrifts(request, timeout=_PING_S)
+            count += len(page.drifts)
+            if not page.next_page_token:
+                return count
+            request.page_token = page.next_page_token
+
+    async def GetLastRun(self, request: pb2.GetLastRunRequest, context: Any) -> pb2.GetLastRunResponse:
+        newest = await self._log.ListRuns(log_pb2.ListRunsRequest(page_size=1))
+        if not newest.runs:
+            raise RpcError(grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND", "no run has finished yet")
+        run = newest.runs[0]
+        return convert.with_overview(pb2.GetLastRunResponse(run=run, timestamp=run.finished_at), self._runner.overview)
+
+    async def ListRuns(self, request: pb2.ListRunsRequest, context: Any) -> pb2.ListRunsResponse:
+        listed = await self._log.ListRuns(convert.copied(log_pb2.ListRunsRequest(), request))
+        return convert.copied(pb2.ListRunsResponse(), listed)
+
+    async def ValidateAllocation(
+        self, request: pb2.ValidateAllocationRequest, context: Any
+    ) -> pb2.ValidateAllocationResponse:
+        values = notionals((await self._book.read()).positions, request.account)
+        total = Decimal(request.portfolio_value) if request.portfolio_value else None
+        return convert.allocation(allocate(values, self._targets, total), self._targets.tolerance)
+
+    async def ListDrifts(self, request: pb2.ListDriftsRequest, context: Any) -> pb2.ListDriftsResponse:
+        listed = await self._log.ListDrifts(convert.copied(log_pb2.ListDriftsRequest(), request))
+        return convert.copied(pb2.ListDriftsResponse(), listed)
+
+    async def GetDrift(self, request: pb2.GetDriftRequest, context: Any) -> pb2.GetDriftResponse:
+        found = await self._log.GetDrift(convert.copied(log_pb2.GetDriftRequest(), request))
+        return convert.copied(pb2.GetDriftResponse(), found)
+
+    async def AcknowledgeDrift(
+        self, request: pb2.AcknowledgeDriftRequest, context: Any
+    ) -> pb2.AcknowledgeDriftResponse:
+        move = convert.copied(log_pb2.TransitionDriftRequest(), request)
+        move.status = drift_pb2.DRIFT_STATUS_ACKNOWLEDGED
+        return convert.copied(pb2.AcknowledgeDriftResponse(), await self._log.TransitionDrift(move))
+
+    async def SnoozeDrift(self, request: pb2.SnoozeDriftRequest, context: Any) -> pb2.SnoozeDriftResponse:
+        move = convert.copied(log_pb2.TransitionDriftRequest(), request)
+        move.status = drift_pb2.DRIFT_STATUS_SNOOZED
+        move.snoozed_until.CopyFrom(request.until)
+        return convert.copied(pb2.SnoozeDriftResponse(), await self._log.TransitionDrift(move))
+
+    async def ResolveDrift(self, request: pb2.ResolveDriftRequest, context: Any) -> pb2.ResolveDriftResponse:
+        return await self._resolver.resolve(request)
+
+    async def StreamDriftEvents(
+        self, request: pb2.StreamDriftEventsRequest, context: Any
+    ) -> AsyncGenerator[pb2.StreamDriftEventsResponse, None]:
+        async with aclosing(self._relay.subscribe(request)) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def ListVenues(self, request: pb2.ListVenuesRequest, context: Any) -> pb2.ListVenuesResponse:
+        return pb2.ListVenuesResponse(venues=self._venues())

@@ -1,0 +1,99 @@
+"""What the Reconciler can be told, by environment or TOML file."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr
+
+from grpckit.config import ListenAddress, Settings
+from reconciler_service.model import Source
+
+Share = Annotated[Decimal, Field(ge=0, lt=1)]
+Fraction = Annotated[Decimal, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class ReconcilerSettings(Settings):
+    """Names are the environment's in lower case. Shares: 0.01 is 1 %. Times are seconds."""
+
+    reconciler_listen: ListenAddress = Field(default="127.0.0.1:50052", description="Where to listen.")
+    insecure: bool = Field(default=False, description="Listen off loopback without TLS.")
+    position_address: str = Field(default="127.0.0.1:50051", description="The Position service.")
+    venues: Literal["live", "simulated"] = Field(
+        default="live", description="simulated: the URLs are those of a simulator, and everything is marked SIMULATED."
+    )
+    hyperliquid_address: str = Field(
+        default="",
+        validation_alias=AliasChoices("HYPERLIQUID_KEY", "HYPERLIQUID_ADDRESS"),
+        description="The public 0x address to read.",
+    )
+    hyperliquid_account: str = Field(
+        default="main", min_length=1, max_length=64, description="Our name for the account at that address."
+    )
+    hyperliquid_secret: SecretStr | None = Field(default=None, description="Accepted, never needed, never used.")
+    hyperliquid_api_url: str = Field(default="", description="Another base URL than the venue's own.")
+
+    coinbase_key: SecretStr = Field(
+        default=SecretStr(""), description="The name of a view-only CDP key, or its key file's JSON."
+    )
+    coinbase_secret: SecretStr = Field(
+        default=SecretStr(""), description="The key's private part: EC or Ed25519, PEM or base64."
+    )
+    coinbase_key_file: Path | None = Field(default=None, description="The key file, instead of the two above.")
+    coinbase_account: str = Field(
+        default="main", min_length=1, max_length=64, description="Our name for the portfolio the key is bound to."
+    )
+    coinbase_api_url: str = Field(default="", description="Another base URL than the venue's own.")
+    coinbase_jwt_host: str = Field(
+        default="api.coinbase.com", description="The host that tokens name; the venue's own, whatever the base URL."
+    )
+    coinbase_allow_trading_key: str = Field(
+        default="", description="The name of a key that may be used although it can trade or transfer."
+    )
+    coinbase_requests_per_second: Annotated[float, Field(ge=0.1, le=30)] = Field(
+        default=2.5, description="Request budget."
+    )
+    coinbase_futures: Literal["auto", "required", "off"] = Field(
+        default="auto", description="auto: 403 and 404 mean none; required: they are failures; off: never asked."
+    )
+    coinbase_cash: str = Field(
+        default="USD,USDC,USDT,PYUSD,EUR,EURC,GBP,CAD,AUD,SGD,CHF,JPY,BRL",
+        description="Currencies that are no positions, comma separated.",
+    )
+
+    reconciliation_interval: Seconds = Field(default=60.0, description="Between cycles.")
+    reconciler_lease_ttl: Annotated[float, Field(ge=0.5, le=600)] = Field(
+        default=5.0, description="Of several Reconcilers one is active; killed, it is replaced after this time."
+    )
+    confirmation_delay: Annotated[float, Field(ge=0, le=60)] = Field(
+        default=0.4, description="Between the look that finds and the look that confirms."
+    )
+    state_max_age: Seconds = Field(default=10.0, description="A venue's state that is older is not believed.")
+    venue_timeout: Seconds = Field(default=30.0, description="For one snapshot of a venue.")
+    fills_lookback: Annotated[float, Field(gt=0, le=90)] = Field(
+        default=7.0, description="Days of fills searched for what explains a drift."
+    )
+    progress_interval: Seconds = Field(default=5.0, description="Between messages on a quiet drift stream.")
+
+    size_tolerance: Share = Field(default=Decimal(0), description="Share of the size; a size step always counts.")
+    size_tolerance_usd: Annotated[Decimal, Field(ge=0)] = Field(
+        default=Decimal(1), description="Differences worth less are dust."
+    )
+    price_tolerance: Share = Field(default=Decimal("0.0001"), description="Share of the entry price.")
+    leverage_tolerance: Annotated[Decimal, Field(ge=0)] = Field(default=Decimal("0.01"), description="Absolute.")
+    liquidation_tolerance: Share = Field(
+        default=Decimal("0.01"), description="Share of the liquidation price, isolated margin."
+    )
+    liquidation_tolerance_cross: Share = Field(default=Decimal("0.1"), description="The same under cross margin.")
+    hl_allocation: Fraction = Field(default=Decimal("0.80"), description="Target share of Hyperliquid.")
+    cb_allocation: Fraction = Field(default=Decimal("0.20"), description="Target share of Coinbase.")
+    allocation_tolerance: Fraction = Field(default=Decimal("0.05"), description="How far off a share may be.")
+    quote_currencies: str = Field(default="USD,USDC", description="Currencies that count as USD, comma separated.")
+
+    @property
+    def source(self) -> Source:
+        """Only what is said to be simulated is; everything else is real."""
+        return Source.SIMULATED if self.venues == "simulated" else Source.LIVE

@@ -1,0 +1,52 @@
+"""Venues: one folder each. An adapter reads a venue and nothing else; it holds no way to trade."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from reconciler_service.model import Snapshot, Source, VenueFill
+
+
+class VenueError(Exception):
+    """Base of what a venue can do to us. The text never carries a secret.
+
+    VenueError
+     +- VenueUnreachable   no usable answer: timeout, 5xx, HTML, broken JSON, spent budget; try again later
+     +- VenueRefused       the venue or our settings make reading pointless: wrong address, bad key
+     +- VenueDataError     an answer that breaks the wire format; nothing is concluded from it
+    """
+
+
+class VenueUnreachable(VenueError): ...
+
+
+class VenueRefused(VenueError): ...
+
+
+class VenueDataError(VenueError): ...
+
+
+class Venue(Protocol):
+    """Reads one account at one venue."""
+
+    name: str  # e.g. "hyperliquid"
+    account: str  # our name for it, e.g. "main"
+    source: Source
+
+    async def check(self) -> None:
+        """Refuse an address or key that cannot be right. Raises VenueRefused or VenueUnreachable."""
+
+    async def snapshot(self) -> Snapshot:
+        """Read every scope. Never raises for a scope that fails: the scope says so itself."""
+
+    async def fills(self, since: datetime, symbols: Sequence[str] = ()) -> list[VenueFill]:
+        """Executions since then, oldest first, each once. Raises VenueError when incomplete."""
+
+    @property
+    def budget_left(self) -> int:
+        """Request weight left in the current minute."""
+
+    async def close(self) -> None:
+        """Give back connections."""
