@@ -1,0 +1,54 @@
+"""The `trueup` command."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grpckit.errors import StartupError
+
+app = typer.Typer(
+    name="trueup",
+    help="Keeps a trading desk's positions true.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def root() -> None:
+    """Keeps a trading desk's positions true."""
+
+
+@app.command()
+def up(
+    db_path: Annotated[
+        Path | None,
+        typer.Option(envvar="DB_PATH", help="Folder of the embedded PostgreSQL. SIMULATED: a new one each time."),
+    ] = None,
+    spacing: Annotated[
+        float, typer.Option(min=0.1, help="SIMULATED: seconds between the things that happen at the venue.")
+    ] = 3.0,
+    once: Annotated[bool, typer.Option("--once", help="Stop when the story is told, instead of running on.")] = False,
+) -> None:
+    """Run the pair: embedded PostgreSQL, Position service, Reconciler.
+
+    Without HYPERLIQUID_KEY the venue is SIMULATED and drifts away from a small book while you watch. With
+    HYPERLIQUID_KEY=0x... (the public address; no secret is needed) the real venue is read.
+    """
+    from trueup_cli import up as up_  # noqa: PLC0415 - takes a second: --help need not wait, Ctrl-C leaves no trace
+
+    try:
+        asyncio.run(up_.up(db_path, spacing, once=once))
+    except StartupError as error:
+        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+        raise typer.Exit(1) from None
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

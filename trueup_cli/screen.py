@@ -1,0 +1,105 @@
+"""What a person sees: the banner, and drifts in words."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from trueup.types.v1 import drift_pb2 as pb
+
+_SEVERITY = {
+    pb.DRIFT_SEVERITY_CRITICAL: "[bold white on red] CRITICAL [/]",
+    pb.DRIFT_SEVERITY_WARNING: "[bold black on yellow] WARNING [/]",
+    pb.DRIFT_SEVERITY_INFO: "[bold black on cyan] INFO [/]",
+}
+_HAPPENED = {
+    pb.DRIFT_EVENT_TYPE_CONFIRMED: "[bold red]DRIFT[/]",
+    pb.DRIFT_EVENT_TYPE_CHANGED: "[bold red]DRIFT changed[/]",
+    pb.DRIFT_EVENT_TYPE_ACKNOWLEDGED: "drift acknowledged",
+    pb.DRIFT_EVENT_TYPE_SNOOZED: "drift snoozed",
+    pb.DRIFT_EVENT_TYPE_REOPENED: "[bold red]DRIFT is back[/]",
+    pb.DRIFT_EVENT_TYPE_RESOLVED: "[bold green]drift resolved[/]",
+}
+
+
+def grpcurl() -> str:
+    """How to call grpcurl from here: the one beside this Python, or the one of the system."""
+    beside = Path(sys.executable).parent / "grpcurl"
+    if not beside.exists():
+        return "grpcurl"
+    here = Path.cwd()
+    path = beside.relative_to(here) if beside.is_relative_to(here) else beside
+    return "grpcurl" if shutil.which("grpcurl") == str(beside) else str(path)
+
+
+class Screen:
+    """Prints for people; nothing here decides anything."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+
+    def banner(self, *, simulated: bool, reconciler: str, position: str, http: str, venue: str) -> None:
+        """Say what runs, that it is SIMULATED if it is, and what to paste into another terminal."""
+        if simulated:
+            title, style = "SIMULATED: no real exchange, no real money", "bold yellow"
+        else:
+            title, style = f"LIVE, read-only: {venue}", "bold green"
+        call = grpcurl()
+        stream = f"{reconciler} trueup.reconciler.v1.ReconcilerService/StreamDriftEvents"
+        lines = [
+            f"{call} -plaintext {stream}",
+            f"{call} -plaintext -d '{{\"include_open\": true}}' {stream}",
+            f"{call} -plaintext {position} trueup.position.v1.PositionService/ListPositions",
+            f"{call} -plaintext {reconciler} list",
+        ]
+        if http:
+            lines += [
+                f"curl http://{http}/api/positions/active",
+                f"curl -N 'http://{http}/v1/drifts:stream?include_open=true'",
+            ]
+        self.console.print(Panel(f"[{style}]{escape(title)}[/]", title="trueup", expand=False))
+        self.console.print("In another terminal:")
+        for line in lines:
+            # Not wrapped, not indented: it is there to be copied.
+            self.console.print(line, style="cyan", soft_wrap=True, markup=False)
+        self.console.print()
+
+    def say(self, text: str) -> None:
+        """A line with the time."""
+        self.console.print(f"[dim]{datetime.now(UTC):%H:%M:%S}[/] {escape(text)}", soft_wrap=True)
+
+    def at_venue(self, caption: str) -> None:
+        """Something happens at the simulated venue."""
+        self.console.print(
+            f"[dim]{datetime.now(UTC):%H:%M:%S}[/] [yellow]at the venue:[/] {escape(caption)}", soft_wrap=True
+        )
+
+    def drift(self, event: pb.DriftEvent) -> None:
+        """A drift event: what, how bad, why, and what would mend it."""
+        drift = event.drift
+        source = "SIMULATED " if drift.source == 1 else ""
+        severity = _SEVERITY.get(drift.severity, "") if event.type != pb.DRIFT_EVENT_TYPE_RESOLVED else ""
+        at = event.time.ToDatetime(UTC)
+        self.console.print(
+            f"[dim]{at:%H:%M:%S}[/] {_HAPPENED.get(event.type, '')} {severity} "
+            f"[dim]{source}rev {event.revision}[/] {escape(drift.summary)}",
+            soft_wrap=True,
+        )
+        if event.type == pb.DRIFT_EVENT_TYPE_RESOLVED:
+            return
+        explanation = drift.explanation
+        if explanation.text and explanation.text not in drift.summary:
+            self._detail("why", explanation.text)
+        for evidence in explanation.evidence[:5]:
+            self._detail(evidence.kind, f"{evidence.text} ({evidence.id})" if evidence.id else evidence.text)
+        if explanation.correction:
+            changes = ", ".join(f"{c.field} {c.before or '-'} -> {c.after or '-'}" for c in explanation.correction)
+            self._detail("would mend it", changes + (" (estimated)" if explanation.estimated else ""))
+
+    def _detail(self, name: str, text: str) -> None:
+        self.console.print(f"         [dim]{escape(name)}:[/] {escape(text)}", soft_wrap=True)
