@@ -1,0 +1,28 @@
+"""Fixtures: the pair as a user starts it, and the pair as processes a test can kill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.processes import Trio, Up, scratch
+
+
+@pytest.fixture(scope="session")
+def up() -> Iterator[Up]:
+    """``trueup up`` as ``make run`` starts it, for every test that only looks at it or talks to it."""
+    with scratch() as folder, Up(folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def trio() -> Iterator[Trio]:
+    """Venue, Position service and Reconciler as processes of their own. A test leaves all of them running."""
+    with scratch() as folder:
+        processes = Trio(folder)
+        try:
+            processes.begin()
+            yield processes
+        finally:
+            processes.stop()

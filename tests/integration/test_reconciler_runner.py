@@ -1,0 +1,376 @@
+"""The runner: triggers, failures it survives, a run recorded once however often it takes; and the process itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import grpc
+import pytest
+from trueup.position.v1 import position_service_pb2, position_service_pb2_grpc
+from trueup.types.v1 import drift_pb2
+
+from grpckit.channel import connect
+from grpckit.errors import DETAILS_KEY, RpcError, to_status
+from reconciler_service.book import Book
+from reconciler_service.cycle import Cycle, Rules
+from reconciler_service.desk import Desk
+from reconciler_service.evidence import Search
+from reconciler_service.findings import Cause
+from reconciler_service.health import Health
+from reconciler_service.model import Side
+from reconciler_service.runner import Order, Runner
+from reconciler_service.venues import VenueUnreachable
+from tests.reconciler_samples import TestVenue, fill, held, until
+
+RULES = Rules(confirm_after_s=0.0, venue_timeout_s=0.5, search=Search(timeout_s=0.5))
+
+
+def desk_of(venue: TestVenue) -> Desk:
+    return Desk(venue, Health(venue.account, venue.name, venue.source))
+
+
+@pytest.fixture
+async def book(position: Any) -> AsyncIterator[Book]:
+    async with connect(position.address) as channel:
+        yield Book(channel)
+
+
+class Running:
+    """A runner under way."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.stop = asyncio.Event()
+        self.task = asyncio.create_task(runner.serve(self.stop))
+
+    async def end(self) -> None:
+        self.stop.set()
+        await self.task
+
+
+async def triggers(book: Book) -> list[str]:
+    from trueup.position.v1 import reconciliation_log_service_pb2
+
+    runs = await book.log.ListRuns(reconciliation_log_service_pb2.ListRunsRequest())
+    return [run.trigger for run in reversed(runs.runs)]
+
+
+async def test_the_triggers_have_their_names(book: Book) -> None:
+    running = Running(Runner(Cycle(book, RULES), [desk_of(TestVenue())], [], interval_s=3600))
+    await until(lambda: running.runner.last is not None)
+    await running.runner.reconcile(Order())
+    first = running.runner.last
+    running.runner.push()
+    await until(lambda: running.runner.last is not first)
+    await running.end()
+    assert await triggers(book) == ["start", "request", "push"]
+
+
+async def test_the_interval_goes_on(book: Book) -> None:
+    venue = TestVenue()
+    running = Running(Runner(Cycle(book, RULES), [desk_of(venue)], [], interval_s=0.01))
+    await until(lambda: venue.snapshots >= 4)
+    await running.end()
+    assert (await triggers(book))[:3] == ["start", "interval", "interval"]
+
+
+async def test_a_cycle_that_fails_is_told_and_the_next_one_runs(book: Book) -> None:
+    venue = TestVenue([held()])
+    venue.change("BTC", size="half")  # no adapter gives this: a defect
+    running = Running(Runner(Cycle(book, RULES), [desk_of(venue)], [], interval_s=3600))
+    with pytest.raises(TypeError):
+        await running.runner.reconcile(Order())
+    venue.hold(held())
+    result = await running.runner.reconcile(Order())
+    assert result.run.confirmed == 1
+    await running.end()
+
+
+async def test_who_waits_when_it_stops_is_told(book: Book) -> None:
+    running = Running(Runner(Cycle(book, RULES), [desk_of(TestVenue())], [], interval_s=3600))
+    await until(lambda: running.runner.last is not None)
+    running.stop.set()
+    with pytest.raises(RpcError) as raised:
+        await running.runner.reconcile(Order())
+    assert raised.value.reason == "DRAINING"
+    await running.end()
+
+
+async def test_a_cycle_that_is_cancelled_tells_who_waits(book: Book) -> None:
+    venue = TestVenue([held()])
+    rules = Rules(confirm_after_s=60)
+    running = Running(Runner(Cycle(book, rules), [desk_of(TestVenue([], "second"))], [], interval_s=3600))
+    await until(lambda: running.runner.last is not None)
+    slow = Running(Runner(Cycle(book, rules), [desk_of(venue)], [], interval_s=3600))
+    slow.runner.interval_s = 3600
+    await venue.next_look()
+    waiting = asyncio.create_task(slow.runner.reconcile(Order()))
+    await asyncio.sleep(0)
+    slow.task.cancel()
+    with pytest.raises(RpcError):
+        await waiting
+    await running.end()
+
+
+async def test_one_venue_fails_alone(book: Book) -> None:
+    good, bad = TestVenue([held()]), TestVenue([held()], account="second")
+    bad.error = VenueUnreachable("503")
+    cycle, desks = Cycle(book, RULES), [desk_of(good), desk_of(bad)]
+    result = await cycle.run(desks, "request")
+    assert [(drift.account, drift.symbol) for drift in result.drifts] == [("main", "BTC")]
+    assert [desk.health.state.value for desk in desks] == ["OK", "FAILED"]
+
+
+async def test_a_venue_that_hangs_fails_in_time(book: Book) -> None:
+    class Hanging(TestVenue):
+        async def snapshot(self) -> Any:
+            await asyncio.Event().wait()
+
+    desk = desk_of(Hanging())
+    await Cycle(book, Rules(venue_timeout_s=0.05)).run([desk], "request")
+    assert desk.health.last_error == "hyperliquid: no answer within 0.05 s"
+
+
+async def test_fills_that_cannot_be_read_leave_it_unexplained_until_they_can(book: Book) -> None:
+    class Fickle(TestVenue):
+        fails: Exception | None = RuntimeError("a defect of the adapter")
+
+        async def fills(self, since: Any, symbols: Any = ()) -> Any:
+            if self.fails:
+                raise self.fails
+            return await super().fills(since, symbols)
+
+    venue = Fickle([held(side=Side.SHORT)])
+    cycle, desk = Cycle(book, RULES), desk_of(venue)
+    (drift,) = (await cycle.run([desk], "request")).drifts
+    assert drift.explanation.text == "The venue's fills could not be read: internal error, see the log."
+    venue.fails = VenueUnreachable("429")
+    (drift,) = (await cycle.run([desk], "request", dry_run=True)).drifts
+    assert drift.explanation.text == "The venue's fills could not be read: 429."
+    assert desk.explained[("main", "hyperliquid", "BTC", desk_kind(desk))][1].cause is Cause.UNEXPLAINED
+    venue.fails = None
+    first_seen = drift.first_seen.ToDatetime()
+    venue.executions = [fill("-0.5", "42000", start="0", at=first_seen.replace(tzinfo=None).astimezone())]
+    (drift,) = (await cycle.run([desk], "request")).drifts
+    assert drift.explanation.text == "A sell of 0.5 at 42 000 never reached the book."
+
+
+def desk_kind(desk: Desk) -> Any:
+    return next(iter(desk.explained))[3]
+
+
+async def test_old_fills_are_found_by_the_wide_search(book: Book) -> None:
+    venue = TestVenue([held()])
+    cycle, desk = Cycle(book, RULES), desk_of(venue)
+    venue.positions.clear()
+    await cycle.run([desk], "request")
+    venue.hold(held())
+    looked = desk.memory.last_look
+    assert looked is not None
+    venue.executions = [fill("0.5", "42000", start="0", at=looked - timedelta(days=3))]
+    (drift,) = (await cycle.run([desk], "request")).drifts
+    assert drift.explanation.text == "A buy of 0.5 at 42 000 never reached the book."
+
+
+async def test_a_large_book_is_read_in_pages_and_a_run_is_bounded(
+    book: Book, position: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler_service.cycle.MOST_BYTES", 700_000)
+    stub = position_service_pb2_grpc.PositionServiceStub(position.channel)
+    fills = []
+    for number in range(2_100):
+        one = position_service_pb2.Fill(
+            symbol=f"S{number}", asset=f"S{number}/USD", fill_id=str(number), is_buy=True, size="1", price="100"
+        )
+        one.executed_at.GetCurrentTime()
+        fills.append(one)
+    await stub.RecordFills(position_service_pb2.RecordFillsRequest(fills=fills))
+    reading = await book.read()
+    assert len(reading.positions) == 2_100
+    venue = TestVenue([held(symbol="S0", asset="S0/USD", size=Decimal(1), entry_price=Decimal(100))])
+    cycle, desk = Cycle(book, RULES), desk_of(venue)
+    result = await cycle.run([desk], "request")
+    assert result.run.confirmed >= 2_099
+    assert len(result.drifts) < 2_000
+    assert 700_000 < sum(drift.ByteSize() for drift in result.drifts) < 1_400_000, "the ledger adds to them"
+    await cycle.run([desk], "request")
+    assert len(await book.open_cases()) == 2_100, "what did not fit into a run comes with the next"
+
+
+async def test_a_run_that_is_too_large_for_a_message_is_an_error_and_not_tried_for_ever(book: Book) -> None:
+    run = drift_pb2.Run(run_id=str(uuid.uuid4()), trigger="request")
+    run.started_at.GetCurrentTime()
+    drift = drift_pb2.Drift(kind=drift_pb2.DRIFT_KIND_SIZE, account="main", venue="v", symbol="s", summary="x" * 4096)
+    async with asyncio.timeout(10):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await book.record(run, [drift] * 2_000, [])
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_an_overloaded_ledger_is_asked_again(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    details = to_status(RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", "busy")).SerializeToString()
+    busy = grpc.aio.AioRpcError(
+        grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.aio.Metadata(), grpc.aio.Metadata((DETAILS_KEY, details))
+    )
+    asked, ask = [], book.log.RecordRun
+
+    async def record(request: Any, **fields: Any) -> Any:
+        asked.append(request)
+        if len(asked) < 3:
+            raise busy
+        return await ask(request, **fields)
+
+    monkeypatch.setattr(book.log, "RecordRun", record)
+    run = drift_pb2.Run(run_id=str(uuid.uuid4()), trigger="request")
+    run.started_at.GetCurrentTime()
+    assert (await book.record(run, [], [])).run.run_id == run.run_id
+    assert len(asked) == 3
+
+
+async def test_what_was_confirmed_is_recorded_though_the_last_look_fails(book: Book, position: Any) -> None:
+    """ETH keeps the cycle looking; BTC is confirmed by the second look, and the third one sees nothing."""
+    stub = position_service_pb2_grpc.PositionServiceStub(position.channel)
+    opened = await stub.OpenPosition(
+        position_service_pb2.OpenPositionRequest(asset="BTC/USD", symbol="BTC", size="0.5", entry_price="42000")
+    )
+    revision = opened.position.revision
+
+    for failure in (VenueUnreachable("503"), None):
+        venue = TestVenue([held("0.6"), held("1", symbol="ETH", asset="ETH/USD")])
+
+        def grow(venue: TestVenue = venue) -> None:
+            venue.change("ETH", size=venue.positions["ETH"].size + 1)
+
+        def fail(venue: TestVenue = venue, failure: Exception | None = failure) -> None:
+            venue.error, venue.lag = failure, timedelta(minutes=1)
+            venue.change("BTC", mark_price=Decimal(7))
+
+        venue.script = [grow, grow, fail]
+        desk = desk_of(venue)
+        result = await Cycle(book, RULES).run([desk], "request")
+        assert venue.snapshots == 3
+        assert {drift.symbol for drift in result.drifts} == {"BTC"}
+        (check,) = result.run.checks
+        assert check.outcome == drift_pb2.CHECK_OUTCOME_OK
+        assert check.checked_at == result.drifts[0].last_seen, "it is the second look's"
+        assert result.drifts[0].local.observed_at.ToDatetime() <= check.checked_at.ToDatetime()
+        assert result.drifts[0].local.revision == revision
+        assert result.run.positions_compared == 1
+        assert desk.health.state.value == ("FAILED" if failure else "DEGRADED")
+        (btc,) = (await stub.ListPositions(position_service_pb2.ListPositionsRequest())).positions
+        assert btc.mark_price == "42150", "an old answer's price replaces nothing"
+        assert btc.mark_observed_at == check.checked_at
+
+    venue.script, venue.error = [], VenueUnreachable("503")
+    result = await Cycle(book, RULES).run([desk], "request")
+    assert [check.outcome for check in result.run.checks] == [drift_pb2.CHECK_OUTCOME_FAILED], "when no look reads it"
+    assert result.run.positions_compared == 0
+
+
+async def test_what_the_ledger_refuses_is_suspected_again(position: Any) -> None:
+    async with connect(position.address) as channel:
+
+        class Refusing(Book):
+            async def record(self, run: Any, findings: Any, resolved: Any) -> Any:
+                return await super().record(run, [], resolved)
+
+        desk, refusing = desk_of(TestVenue([held()])), Refusing(channel)
+        result = await Cycle(refusing, RULES).run([desk], "request")
+        assert not result.drifts
+        (one,) = desk.memory.suspicions.values()
+        assert not one.is_confirmed
+        # What came and went in the book meanwhile is noticed only for what is not confirmed.
+        stub = position_service_pb2_grpc.PositionServiceStub(channel)
+        request = position_service_pb2.OpenPositionRequest(asset="BTC/USD", symbol="BTC", size="1", entry_price="1")
+        await stub.OpenPosition(request)
+        await stub.ClosePosition(position_service_pb2.ClosePositionRequest(asset="BTC/USD", close_price="1"))
+        (drift,) = (await Cycle(Book(channel), RULES).run([desk], "request")).drifts
+        assert drift.first_seen.ToDatetime() > one.first_seen.replace(tzinfo=None)
+        assert drift.local.revision == 0
+
+
+async def test_a_position_that_moves_before_the_run_is_recorded_is_no_drift(book: Book, position: Any) -> None:
+    stub = position_service_pb2_grpc.PositionServiceStub(position.channel)
+    await stub.OpenPosition(
+        position_service_pb2.OpenPositionRequest(asset="BTC/USD", symbol="BTC", size="0.5", entry_price="42000")
+    )
+
+    class Late(TestVenue):
+        async def fills(self, since: Any, symbols: Any = ()) -> Any:
+            await stub.IncreasePosition(
+                position_service_pb2.IncreasePositionRequest(asset="BTC/USD", size="0.1", price="42000")
+            )
+            return []
+
+    bare = {"leverage": None, "margin_mode": None, "liquidation_price": None}
+    desk = desk_of(Late([held("0.6", **bare)]))
+    assert not (await Cycle(book, RULES).run([desk], "request")).drifts
+    again = await Cycle(book, RULES).run([desk], "request")
+    assert (list(again.drifts), again.run.suspected) == ([], 0), "the fill was in flight"
+
+
+async def test_a_run_is_recorded_once_when_the_ledger_is_away_meanwhile(start_position: Any, tmp_path: Any) -> None:
+    address = f"unix:{tmp_path}/p.sock"
+    service = await start_position(position_listen=address)
+    async with connect(address) as channel:
+        book = Book(channel)
+        venue = TestVenue([held()])
+        cycle, desk = Cycle(book, Rules(confirm_after_s=0.0, search=Search(timeout_s=30))), desk_of(venue)
+        gate = asyncio.Event()
+
+        class Gated(TestVenue):
+            async def fills(self, since: Any, symbols: Any = ()) -> Any:
+                asked.set()
+                await gate.wait()
+                return []
+
+        asked = asyncio.Event()
+        desk.venue = Gated([held()])
+        running = asyncio.create_task(cycle.run([desk], "request"))
+        await asyncio.wait_for(asked.wait(), 10)
+        await service.app.stop()
+        gate.set()
+        await asyncio.sleep(0)
+        await start_position(position_listen=address)
+        result = await asyncio.wait_for(running, 30)
+        assert [drift.times_seen for drift in result.drifts] == [1]
+        assert len(await triggers(book)) == 1
+
+
+async def test_the_process_serves_and_ends_on_sigterm(tmp_path: Any) -> None:
+    socket = f"unix:{tmp_path}/r.sock"
+    settings = {
+        "RECONCILER_LISTEN": socket,
+        "POSITION_ADDRESS": "127.0.0.1:1",
+        "LOG_FORMAT": "json",
+        "DRAIN_GRACE": "1",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "reconciler_service",
+        env={**os.environ, **settings, "PYTHONPATH": ".:protos/gen"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with connect(socket) as channel:
+            from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+            health = health_pb2_grpc.HealthStub(channel)
+            answer = await health.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=20)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        process.send_signal(signal.SIGTERM)
+        _, errors = await asyncio.wait_for(process.communicate(), 20)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 0, errors.decode()
+    assert "Traceback" not in errors.decode()

@@ -1,0 +1,87 @@
+"""What the logs show, and what they must not."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+import structlog
+
+from grpckit import caller, log
+
+
+@pytest.fixture
+def lines():
+    before = structlog.get_config()
+    handlers, level = logging.root.handlers[:], logging.root.level
+    stream = io.StringIO()
+
+    def configure(level: str = "INFO", log_format: log.LogFormat = "json"):
+        log.configure(level, log_format, stream)
+        return lambda: stream.getvalue().splitlines()
+
+    yield configure
+    structlog.configure(**before)
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+def test_one_json_object_a_line(lines):
+    read = lines()
+    structlog.get_logger("x").info("opened", size="1.5")
+    (line,) = read()
+    event = json.loads(line)
+    assert (event["event"], event["size"], event["level"]) == ("opened", "1.5", "info")
+    assert event["timestamp"].endswith("Z")
+
+
+def test_levels_filter(lines):
+    read = lines("WARNING")
+    structlog.get_logger("x").info("quiet")
+    assert read() == []
+
+
+def test_libraries_log_the_same_way(lines):
+    read = lines()
+    logging.getLogger("alembic").warning("to %s", "postgresql://user:hunter2@db/book")
+    (line,) = read()
+    event = json.loads(line)
+    assert event["event"] == "to postgresql://user:***@db/book"
+    assert event["logger"] == "alembic"
+
+
+def test_text_for_people(lines):
+    read = lines(log_format="console")
+    structlog.get_logger("x").info("opened", size="1.5")
+    (line,) = read()
+    assert "opened" in line
+    assert "size=1.5" in line
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_secrets_are_masked_in_values_keys_and_tracebacks(log_format, lines):
+    read = lines(log_format=log_format)
+    logger = structlog.get_logger("x")
+    logger.info("connecting", url="postgresql://user:hunter2@db/book", api_key="hunter2", Authorization="hunter2")
+    error = OSError("cannot reach postgresql://user:hun@ter2@db/book")
+    logger.warning("failed", exc_info=error)
+    logger.warning("failed", error=error)
+    text = "\n".join(read())
+    assert "OSError" in text
+    for piece in ("hunter2", "hun@", "ter2"):
+        assert piece not in text
+
+
+def test_the_request_id_is_on_every_line_of_a_call(lines):
+    read = lines()
+    caller.tag("r-1")
+    try:
+        structlog.get_logger("x").info("inside")
+    finally:
+        caller.tag("")
+    structlog.get_logger("x").info("outside")
+    inside, outside = (json.loads(line) for line in read())
+    assert inside["request_id"] == "r-1"
+    assert "request_id" not in outside

@@ -1,0 +1,122 @@
+"""The portfolio: sums that are exact, and who is nearest to liquidation."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from position_service.domain import commands as c
+from position_service.domain.portfolio import Summary, at_risk
+from position_service.domain.position import Instrument, Side
+from tests.position_samples import BTC, Desk
+
+FIVE = Decimal(5)
+
+
+def summed(desk: Desk) -> Summary:
+    total = Summary()
+    for position in desk.book.positions.values():
+        total.add(desk.book, position)
+    return total
+
+
+def nearest(desk: Desk, threshold: Decimal = FIVE) -> list[str]:
+    return [p.symbol for p in at_risk(desk.book, desk.book.positions.values(), threshold)]
+
+
+def hold(desk: Desk, symbol: str, mark: str | None, size: str = "1", price: str = "100", **values: object):
+    """Open, and mark; the position."""
+    if mark is not None:
+        desk.mark(mark, Instrument("hyperliquid", symbol))
+    return desk.open(size, price, symbol=symbol, asset=f"{symbol}/USD", **values)
+
+
+def test_an_empty_portfolio_is_nothing():
+    assert summed(Desk()) == Summary()
+    assert nearest(Desk()) == []
+
+
+def test_the_example_of_the_readme():
+    desk = Desk()
+    desk.open("0.5", "42000", liquidation_price=Decimal(38_000))
+    desk.mark("42500", BTC)
+    total = summed(desk)
+    assert (total.positions, total.at_risk, total.unrealized, total.realized) == (1, 0, 250, 0)
+    assert (total.long_notional, total.short_notional, total.assets) == (21_250, 0, {"BTC/USD"})
+
+
+def test_longs_and_shorts_are_kept_apart():
+    desk = Desk()
+    hold(desk, "BTC", "110", "2")
+    hold(desk, "ETH", "90", "3", side=Side.SHORT)
+    hold(desk, "SOL", "110", "1", side=Side.SHORT)
+    total = summed(desk)
+    assert (total.long_notional, total.short_notional, total.unrealized) == (220, 270 + 110, 20 + 30 - 10)
+    assert total.missing_marks == set()
+
+
+def test_a_position_without_a_mark_is_named_and_only_its_realised_pnl_counts():
+    desk = Desk()
+    held = hold(desk, "BTC", None, "2")
+    desk.do(c.Reduce(c.Ref(held.position_id), size=Decimal(1), price=Decimal(107)))
+    hold(desk, "ETH", "110")
+    total = summed(desk)
+    assert (total.positions, total.realized, total.unrealized, total.long_notional) == (2, 7, 10, 110)
+    assert (total.missing_marks, total.assets) == ({"hyperliquid/BTC"}, {"BTC/USD", "ETH/USD"})
+
+
+def test_what_has_ended_is_no_part_of_it():
+    desk = Desk()
+    held = hold(desk, "BTC", "110")
+    desk.do(c.Close(c.Ref(held.position_id), price=Decimal(110)))
+    assert summed(desk) == Summary()
+
+
+def test_what_is_at_risk_is_counted():
+    desk = Desk()
+    hold(desk, "BTC", "94", liquidation_price=Decimal(90))
+    hold(desk, "ETH", "100", liquidation_price=Decimal(90))
+    assert summed(desk).at_risk == 1
+
+
+amounts = st.decimals(min_value="0.000000000000000001", max_value="99999", places=18)
+holdings = st.lists(st.tuples(st.sampled_from(Side), amounts, amounts, amounts | st.none()), max_size=6)
+
+
+@given(holdings=holdings)
+def test_sums_are_those_of_fractions(holdings):
+    desk = Desk()
+    for number, (side, size, price, mark) in enumerate(holdings):
+        hold(desk, f"S{number}", mark, str(size), str(price), side=side)
+    total = summed(desk)
+    marked = [(side, *(Fraction(v) for v in rest)) for side, *rest in holdings if rest[2] is not None]
+    assert total.unrealized == sum((mark - price) * size * side.sign for side, size, price, mark in marked)
+    assert total.long_notional == sum(size * mark for side, size, _, mark in marked if side is Side.LONG)
+    assert total.short_notional == sum(size * mark for side, size, _, mark in marked if side is Side.SHORT)
+    assert len(total.missing_marks) == len(holdings) - len(marked)
+
+
+def test_the_nearest_to_liquidation_comes_first_and_what_is_crossed_before_all():
+    desk = Desk()
+    hold(desk, "FAR", "100", liquidation_price=Decimal(90))
+    hold(desk, "NEAR", "100", liquidation_price=Decimal(97))
+    hold(desk, "SHORT", "100", liquidation_price=Decimal(102), side=Side.SHORT)
+    hold(desk, "CROSSED", "100", liquidation_price=Decimal(101))
+    hold(desk, "EDGE", "100", liquidation_price=Decimal(95))
+    hold(desk, "BEYOND", "100", liquidation_price=Decimal("94.999999999999999999"))
+    hold(desk, "UNKNOWN", "100")
+    hold(desk, "UNMARKED", None, liquidation_price=Decimal(99))
+    assert nearest(desk) == ["CROSSED", "SHORT", "NEAR", "EDGE"]
+    assert nearest(desk, Decimal(10)) == ["CROSSED", "SHORT", "NEAR", "EDGE", "BEYOND", "FAR"]
+    assert nearest(desk, Decimal(2)) == ["CROSSED", "SHORT"]
+    assert nearest(desk, Decimal(0)) == ["CROSSED"]
+
+
+def test_equally_near_ones_come_in_the_order_they_were_opened():
+    desk = Desk()
+    opened = [hold(desk, f"S{n}", "100", liquidation_price=Decimal(97)) for n in (3, 1, 2)]
+    found = at_risk(desk.book, reversed(list(desk.book.positions.values())), FIVE)
+    assert [p.position_id for p in found] == [p.position_id for p in opened]

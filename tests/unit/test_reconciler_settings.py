@@ -1,0 +1,141 @@
+"""Settings and what is opened from them; the errors of the Position service on their way through."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from grpckit.errors import StartupError
+from reconciler_service.app import open_venues, rules
+from reconciler_service.model import Source
+from reconciler_service.servicer import translate
+from reconciler_service.settings import ReconcilerSettings
+from reconciler_service.venues.coinbase import adapter as coinbase
+from tests.coinbase_samples import KEY_NAME, SEC1
+
+ADDRESS = "0x" + "ab" * 20
+KEY = "0x" + "cd" * 32
+
+
+@pytest.mark.parametrize("name", ["HYPERLIQUID_KEY", "HYPERLIQUID_ADDRESS"])
+def test_the_address_goes_by_both_names(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, ADDRESS)
+    assert ReconcilerSettings.load().hyperliquid_address == ADDRESS
+
+
+def test_names_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "RECONCILER_LISTEN": "127.0.0.1:1234",
+        "POSITION_ADDRESS": "127.0.0.1:4321",
+        "RECONCILIATION_INTERVAL": "7.5",
+        "CONFIRMATION_DELAY": "0.1",
+        "SIZE_TOLERANCE": "0.001",
+        "PRICE_TOLERANCE": "0.002",
+        "LEVERAGE_TOLERANCE": "0.5",
+        "HYPERLIQUID_SECRET": "canary",
+        "QUOTE_CURRENCIES": "USD, USDT",
+        "VENUES": "simulated",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settings = ReconcilerSettings.load()
+    made = rules(settings)
+    assert (settings.reconciler_listen, settings.position_address) == ("127.0.0.1:1234", "127.0.0.1:4321")
+    assert (settings.reconciliation_interval, made.confirm_after_s) == (7.5, 0.1)
+    assert (made.tolerances.size, made.tolerances.price, made.tolerances.leverage) == (
+        Decimal("0.001"),
+        Decimal("0.002"),
+        Decimal("0.5"),
+    )
+    assert made.search.quote == {"USD", "USDT"}
+    assert settings.source is Source.SIMULATED
+    assert "canary" not in repr(settings)
+
+
+def test_nothing_is_simulated_unless_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYPERLIQUID_API_URL", "http://127.0.0.1:8100")
+    settings = ReconcilerSettings.load()
+    assert settings.source is Source.LIVE
+    venues, missing = open_venues(settings)
+    assert not venues
+    assert [(one.venue, one.state.value, one.last_error) for one in missing] == [
+        ("hyperliquid", "UNCONFIGURED", "no address: set HYPERLIQUID_ADDRESS"),
+        ("coinbase", "UNCONFIGURED", "no key: set COINBASE_KEY and COINBASE_SECRET, or COINBASE_KEY_FILE"),
+    ]
+
+
+async def test_a_configured_venue_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYPERLIQUID_ADDRESS", ADDRESS)
+    monkeypatch.setenv("HYPERLIQUID_ACCOUNT", "second")
+    (venue,), (missing,) = open_venues(ReconcilerSettings.load())
+    assert missing.venue == "coinbase"
+    assert (venue.name, venue.account, venue.source) == ("hyperliquid", "second", Source.LIVE)
+    await venue.close()
+
+
+async def test_coinbase_is_opened_by_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COINBASE_KEY", KEY_NAME)
+    monkeypatch.setenv("COINBASE_SECRET", SEC1.replace("\n", "\\n"))
+    monkeypatch.setenv("COINBASE_ACCOUNT", "second")
+    monkeypatch.setenv("COINBASE_API_URL", "http://127.0.0.1:1/")
+    monkeypatch.setenv("COINBASE_REQUESTS_PER_SECOND", "0.5")
+    settings = ReconcilerSettings.load()
+    (venue,), (missing,) = open_venues(settings)
+    assert missing.venue == "hyperliquid"
+    assert (venue.name, venue.account, venue.source) == ("coinbase", "second", Source.LIVE)
+    assert venue.budget_left == 30
+    await venue.close()
+    for line in SEC1.splitlines()[1:-1]:
+        assert line not in repr(settings)
+
+
+def test_one_question_that_hangs_leaves_time_for_the_other_scopes() -> None:
+    in_a_row = 3  # accounts, products, prices
+    assert in_a_row * coinbase.PATIENCE.retries.deadline_s < ReconcilerSettings().venue_timeout
+
+
+async def test_coinbase_is_opened_by_its_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "cdp.json"
+    file.write_text(json.dumps({"name": KEY_NAME, "privateKey": SEC1}))
+    monkeypatch.setenv("COINBASE_KEY_FILE", str(file))
+    (venue,), _ = open_venues(ReconcilerSettings.load())
+    assert venue.name == "coinbase"
+    await venue.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"coinbase_key": "canary"}, "COINBASE_KEY must be the key's name"),
+        ({"coinbase_secret": "canary"}, "COINBASE_KEY must be the key's name"),
+        ({"coinbase_key": KEY_NAME, "coinbase_secret": "canary"}, "COINBASE_SECRET"),
+        ({"coinbase_key": KEY_NAME, "coinbase_secret": SEC1, "venues": "simulated"}, "COINBASE_API_URL"),
+        ({"coinbase_key": KEY_NAME, "coinbase_secret": SEC1, "coinbase_jwt_host": "https://x"}, "COINBASE_JWT_HOST"),
+        ({"coinbase_key_file": "/nowhere.json"}, "COINBASE_KEY_FILE"),
+        ({"HYPERLIQUID_ADDRESS": KEY}, "private key"),
+        ({"HYPERLIQUID_ADDRESS": ADDRESS, "venues": "simulated"}, "HYPERLIQUID_API_URL"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_the_start_without_repeating_it(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(StartupError, match=message) as raised:
+        open_venues(ReconcilerSettings(**settings))
+    assert KEY not in str(raised.value)
+    assert "canary" not in str(raised.value)
+
+
+def failed(code: grpc.StatusCode) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), "")
+
+
+def test_what_the_position_service_does_not_name_is_that_it_does_not_answer() -> None:
+    for code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        known = translate(failed(code))
+        assert known is not None
+        assert (known.code, known.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
+    assert translate(failed(grpc.StatusCode.INTERNAL)) is None
+    assert translate(ValueError()) is None
