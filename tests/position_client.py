@@ -80,6 +80,12 @@ class Stream:
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from None
 
+    async def commit(self) -> Any:
+        """The next message with events; on a slow machine progress messages come between."""
+        while not (message := await self.next()).events:
+            pass
+        return message
+
     async def events(self, count: int) -> list[Any]:
         """So many events, or a few more when they come together; other phases are skipped."""
         found: list[Any] = []

@@ -101,10 +101,10 @@ async def test_the_events_of_a_command_come_together(client, service, monkeypatc
         await live.next()
         for number in range(4):
             await client.fills(*(fill(10 * number + i, "1") for i in range(3)))
-        lives = [await live.next() for _ in range(4)]
+        lives = [await live.commit() for _ in range(4)]
     async with client.watching(after_revision=1) as late:
-        lates = [await late.next() for _ in range(5)]
-    assert lates.pop(0).phase == PROGRESS
+        assert (await late.next()).phase == PROGRESS  # where it begins
+        lates = [await late.commit() for _ in range(4)]
     for messages in (lives, lates):
         assert [[e.revision for e in m.events] for m in messages] == [[2, 3, 4], [5, 6, 7], [8, 9, 10], [11, 12, 13]]
         assert [m.revision for m in messages] == [4, 7, 10, 13]
@@ -115,7 +115,7 @@ async def test_resuming_inside_a_command_delivers_its_rest(client):
     for after in (1, 2):
         async with client.watching(after_revision=after) as stream:
             assert (await stream.next()).revision == after  # where it begins
-            message = await stream.next()
+            message = await stream.commit()
             assert [e.revision for e in message.events] == list(range(after + 1, 4))
             assert message.revision == 3
 
@@ -239,7 +239,7 @@ async def test_a_batch_of_a_thousand_fills_comes_in_one_message_that_every_clien
     async with client.watching(after_revision=1) as stream:
         await stream.next()
         await client.fills(*(fill(i, "1", symbol=f"SYMBOL-{i % 50}") for i in range(1000)))
-        message = await stream.next()
+        message = await stream.commit()
     assert len(message.events) == 1000
     assert message.ByteSize() < 4 * 1024 * 1024
 
@@ -250,7 +250,7 @@ async def test_the_largest_batch_comes_in_parts_and_the_bookmark_moves_with_the_
     async with client.watching(after_revision=1) as stream:
         await stream.next()
         await client.fills(*(fill(i, "1", symbol=f"SYMBOL-{i % 50}") for i in range(10_000)))
-        parts = [await stream.next()]
+        parts = [await stream.commit()]
         while parts[-1].revision == 1:
             parts.append(await stream.next())
     assert [e.revision for part in parts for e in part.events] == list(range(2, 10_002))
@@ -274,7 +274,7 @@ async def test_drifts_are_watched_like_positions(client, database):
         snapshot = await stream.next()
         assert (snapshot.phase, snapshot.snapshot_end, snapshot.revision) == (SNAPSHOT, True, 0)
         answer = await client.call("RecordRun", run=a_run(1), findings=[a_finding(), a_finding(symbol="ETH")])
-        message = await stream.next()
+        message = await stream.commit()
         assert [(e.revision, e.type, e.drift) for e in message.events] == [
             (1, 1, answer.drifts[0]),
             (2, 1, answer.drifts[1]),
