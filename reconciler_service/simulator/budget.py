@@ -19,23 +19,25 @@ class Budget:
         self.limit = limit
         self._clock = clock
         self._spent: dict[str, deque[tuple[float, int]]] = defaultdict(deque)
+        self._used: dict[str, int] = defaultdict(int)
 
     def used(self, client: str) -> int:
         """Weight spent in the last minute."""
         spent = self._spent[client]
         horizon = self._clock() - WINDOW_S
         while spent and spent[0][0] <= horizon:
-            spent.popleft()
-        return sum(weight for _, weight in spent)
+            self._used[client] -= spent.popleft()[1]
+        return self._used[client]
 
     def spend(self, client: str, weight: int) -> bool:
         """Spend if it fits; False: it does not, and nothing was spent."""
         if self.used(client) + weight > self.limit:
             return False
-        self._spent[client].append((self._clock(), weight))
+        self.add(client, weight)
         return True
 
     def add(self, client: str, weight: int) -> None:
         """Charge what only the answer told, fitting or not."""
         if weight:
             self._spent[client].append((self._clock(), weight))
+            self._used[client] += weight
