@@ -7,7 +7,11 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help run test lint format protos contracts baseline clean
+# What only some tests need and PyPI does not have: other languages' toolchains.
+DEBIAN := cmake g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc \
+          $(if $(shell command -v npm),,nodejs npm)
+
+.PHONY: help run test lint tools format protos contracts baseline clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +34,11 @@ lint: $(STAMP) contracts ## Check style, types and contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+tools: ## Install the Debian packages without which some tests skip (as root)
+	@if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then echo "needs root on Debian: apt-get install $(DEBIAN)"; \
+	elif ! dpkg -s $(DEBIAN) >/dev/null 2>&1; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN); fi
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .

@@ -1,7 +1,9 @@
 """Compile the contracts: stubs to ``protos/gen``, descriptor image to the path given (default ``build/trueup.binpb``).
 
 The comments of the contracts are the documentation of the HTTP edge, and stubs have none: they go to
-``protos/gen/trueup/comments.json``, by the full name of what they are about.
+``protos/gen/trueup/comments.json``, by the full name of what they are about. For other languages there is
+``protos/gen/trueup/plain.binpb``: the contracts without our options (rules, HTTP paths, scopes), which every protoc and
+gRPC of the last years reads, and which needs no other file.
 
 Usage: python protos/generate.py [--out DIR] [--image FILE]
 
@@ -23,6 +25,7 @@ from google.protobuf import descriptor_pb2, duration_pb2, field_mask_pb2, timest
 from grpc_tools import protoc
 
 HERE = Path(__file__).parent
+RULES = "trueup/types/v1/rules.proto"  # nothing but options
 sys.path.insert(0, str(HERE / "gen"))
 
 from buf.validate import validate_pb2  # noqa: E402 - found through the line above
@@ -65,6 +68,40 @@ def name_of(file: descriptor_pb2.FileDescriptorProto, path: list[int]) -> str:
     return ".".join(names)
 
 
+def plain(image: Path) -> bytes:
+    """A FileDescriptorSet of the contracts with no options of anybody's, so with no imports but the well-known types."""
+    files = descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes())
+    dropped = {file.name for file in files.file if not file.name.startswith(("trueup/", "google/protobuf/"))}
+    dropped |= {RULES, "google/protobuf/descriptor.proto"}
+    kept = descriptor_pb2.FileDescriptorSet()
+    for file in files.file:
+        if file.name in dropped:
+            continue
+        file.ClearField("source_code_info")
+        imports = [name for name in file.dependency if name not in dropped]
+        del file.dependency[:]
+        file.dependency.extend(imports)
+        for service in file.service:
+            for method in service.method:
+                method.ClearField("options")
+        for message in file.message_type:
+            _without_options(message)
+        kept.file.append(file)
+    return kept.SerializeToString(deterministic=True)
+
+
+def _without_options(message: descriptor_pb2.DescriptorProto) -> None:
+    """Clear what is ours; what protobuf itself needs to know (map entries) stays."""
+    for field in message.field:
+        field.ClearField("options")
+    is_map = message.options.map_entry
+    message.ClearField("options")
+    if is_map:
+        message.options.map_entry = True
+    for nested in message.nested_type:
+        _without_options(nested)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=HERE / "gen")
@@ -87,6 +124,7 @@ def main() -> None:
         run(*imports, *image, *ours)
     texts = json.dumps(comments(options.image), indent=0, ensure_ascii=False)
     (options.out / "trueup" / "comments.json").write_text(texts + "\n", encoding="utf-8")
+    (options.out / "trueup" / "plain.binpb").write_bytes(plain(options.image))
 
 
 if __name__ == "__main__":
