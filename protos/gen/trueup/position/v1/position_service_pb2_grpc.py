@@ -252,10 +252,22 @@ class PositionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RecordFills(self, request, context):
-        """RecordFills books executions, atomically and in the order of their execution. A fill opens, adds, reduces, closes
-        or flips. A fill that is known already (account, venue, fill_id) is counted and skipped.
+        """RecordFills books executions and funding payments, atomically and in the order of their times. A fill opens, adds,
+        reduces, closes or flips. A fill that is known already (account, venue, fill_id) is counted and skipped.
 
-        Errors: INVALID_ARGUMENT names the field of the offending fill; nothing of the batch is booked.
+        A fill that an estimated correction anticipated is not traded again. It is one when it closes the side the
+        correction closed and was executed no later than the correction was made. It restates the oldest such estimate, then
+        the next: an event takes back the guessed PnL, another books the true price and fee, also where the position has
+        ended since. What a fill has beyond the outstanding estimates is an ordinary trade. What a correction opened or
+        added is not an estimate and is never restated.
+
+        A funding payment belongs to the live position if that was opened by then, or by a fill of the same request; else to
+        the first position of the instrument that ended at or after the payment; else, as the book may have learnt of it
+        late, to the live one. A payment that is known already (account, venue, payment_id) is counted and skipped.
+
+        Errors: INVALID_ARGUMENT names the offending entry, e.g. fills[1] or funding[0]; nothing of the batch is booked.
+        Funding of an instrument that has no such position, because nothing of it was held since or because what was held
+        is purged, is one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -328,7 +340,8 @@ class PositionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PurgeClosedPositions(self, request, context):
-        """PurgeClosedPositions removes final positions from the tables; their history stays.
+        """PurgeClosedPositions removes final positions from the tables; their history stays. A position with outstanding
+        estimates is kept until fills have restated them all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

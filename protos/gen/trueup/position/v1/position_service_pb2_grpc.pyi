@@ -76,10 +76,22 @@ class PositionServiceStub:
     Errors: FAILED_PRECONDITION (ILLEGAL_TRANSITION).
     """
     RecordFills: _aio.UnaryUnaryMultiCallable[_position_service_pb2.RecordFillsRequest, _position_service_pb2.RecordFillsResponse]
-    """RecordFills books executions, atomically and in the order of their execution. A fill opens, adds, reduces, closes
-    or flips. A fill that is known already (account, venue, fill_id) is counted and skipped.
+    """RecordFills books executions and funding payments, atomically and in the order of their times. A fill opens, adds,
+    reduces, closes or flips. A fill that is known already (account, venue, fill_id) is counted and skipped.
 
-    Errors: INVALID_ARGUMENT names the field of the offending fill; nothing of the batch is booked.
+    A fill that an estimated correction anticipated is not traded again. It is one when it closes the side the
+    correction closed and was executed no later than the correction was made. It restates the oldest such estimate, then
+    the next: an event takes back the guessed PnL, another books the true price and fee, also where the position has
+    ended since. What a fill has beyond the outstanding estimates is an ordinary trade. What a correction opened or
+    added is not an estimate and is never restated.
+
+    A funding payment belongs to the live position if that was opened by then, or by a fill of the same request; else to
+    the first position of the instrument that ended at or after the payment; else, as the book may have learnt of it
+    late, to the live one. A payment that is known already (account, venue, payment_id) is counted and skipped.
+
+    Errors: INVALID_ARGUMENT names the offending entry, e.g. fills[1] or funding[0]; nothing of the batch is booked.
+    Funding of an instrument that has no such position, because nothing of it was held since or because what was held
+    is purged, is one.
     """
     UpdatePrices: _aio.UnaryUnaryMultiCallable[_position_service_pb2.UpdatePricesRequest, _position_service_pb2.UpdatePricesResponse]
     """UpdatePrices stores mark prices, durably; of each instrument the newest observation wins."""
@@ -111,7 +123,9 @@ class PositionServiceStub:
     VerifyHistory: _aio.UnaryUnaryMultiCallable[_position_service_pb2.VerifyHistoryRequest, _position_service_pb2.VerifyHistoryResponse]
     """VerifyHistory walks the hash chain and names the first broken link."""
     PurgeClosedPositions: _aio.UnaryUnaryMultiCallable[_position_service_pb2.PurgeClosedPositionsRequest, _position_service_pb2.PurgeClosedPositionsResponse]
-    """PurgeClosedPositions removes final positions from the tables; their history stays."""
+    """PurgeClosedPositions removes final positions from the tables; their history stays. A position with outstanding
+    estimates is kept until fills have restated them all.
+    """
 
 class PositionServiceServicer(metaclass=_abc_1.ABCMeta):
     """PositionService owns positions. Every write is durable and committed before it is answered; every
@@ -247,10 +261,22 @@ class PositionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _position_service_pb2.RecordFillsRequest,
         context: _aio.ServicerContext[_position_service_pb2.RecordFillsRequest, _abc.Awaitable[_position_service_pb2.RecordFillsResponse]],
     ) -> _abc.Awaitable[_position_service_pb2.RecordFillsResponse]:
-        """RecordFills books executions, atomically and in the order of their execution. A fill opens, adds, reduces, closes
-        or flips. A fill that is known already (account, venue, fill_id) is counted and skipped.
+        """RecordFills books executions and funding payments, atomically and in the order of their times. A fill opens, adds,
+        reduces, closes or flips. A fill that is known already (account, venue, fill_id) is counted and skipped.
 
-        Errors: INVALID_ARGUMENT names the field of the offending fill; nothing of the batch is booked.
+        A fill that an estimated correction anticipated is not traded again. It is one when it closes the side the
+        correction closed and was executed no later than the correction was made. It restates the oldest such estimate, then
+        the next: an event takes back the guessed PnL, another books the true price and fee, also where the position has
+        ended since. What a fill has beyond the outstanding estimates is an ordinary trade. What a correction opened or
+        added is not an estimate and is never restated.
+
+        A funding payment belongs to the live position if that was opened by then, or by a fill of the same request; else to
+        the first position of the instrument that ended at or after the payment; else, as the book may have learnt of it
+        late, to the live one. A payment that is known already (account, venue, payment_id) is counted and skipped.
+
+        Errors: INVALID_ARGUMENT names the offending entry, e.g. fills[1] or funding[0]; nothing of the batch is booked.
+        Funding of an instrument that has no such position, because nothing of it was held since or because what was held
+        is purged, is one.
         """
 
     @_abc_1.abstractmethod
@@ -336,6 +362,8 @@ class PositionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _position_service_pb2.PurgeClosedPositionsRequest,
         context: _aio.ServicerContext[_position_service_pb2.PurgeClosedPositionsRequest, _abc.Awaitable[_position_service_pb2.PurgeClosedPositionsResponse]],
     ) -> _abc.Awaitable[_position_service_pb2.PurgeClosedPositionsResponse]:
-        """PurgeClosedPositions removes final positions from the tables; their history stays."""
+        """PurgeClosedPositions removes final positions from the tables; their history stays. A position with outstanding
+        estimates is kept until fills have restated them all.
+        """
 
 def add_PositionServiceServicer_to_server(servicer: PositionServiceServicer, server: _aio.Server) -> None: ...
