@@ -19,17 +19,17 @@ from position_service.domain import naming, risk
 from position_service.domain.algebra import Fee
 from position_service.domain.book import View
 from position_service.domain.errors import InvalidValue
-from position_service.domain.events import Event
+from position_service.domain.events import Event, Trade
 from position_service.domain.numbers import ZERO, canonical, shown
 from position_service.domain.portfolio import Summary
-from position_service.domain.position import Instrument, MarginMode, Mark, Position, Product, Side, Status
+from position_service.domain.position import Estimate, Instrument, MarginMode, Mark, Position, Product, Side, Status
 from position_service.domain.verdict import Verdict, verdict
 
 _SIDES = {types_pb2.SIDE_UNSPECIFIED: Side.LONG, types_pb2.SIDE_LONG: Side.LONG, types_pb2.SIDE_SHORT: Side.SHORT}
 # The type stubs know enum values by their own types, which are ints at run time.
 _SIDE_PB: dict[Side, Any] = {Side.LONG: types_pb2.SIDE_LONG, Side.SHORT: types_pb2.SIDE_SHORT}
-_PRODUCTS = {types_pb2.Product.Value(f"PRODUCT_{p.name}"): p for p in Product}
-_PRODUCT_PB: dict[Product, Any] = {p: value for value, p in _PRODUCTS.items()}
+PRODUCTS = {types_pb2.Product.Value(f"PRODUCT_{p.name}"): p for p in Product}
+_PRODUCT_PB: dict[Product, Any] = {p: value for value, p in PRODUCTS.items()}
 _MODES = {types_pb2.MarginMode.Value(f"MARGIN_MODE_{m.name}"): m for m in MarginMode}
 _MODE_PB: dict[MarginMode, Any] = {m: value for value, m in _MODES.items()}
 _STATUS_PB: dict[Status, Any] = {s: pb.PositionStatus.Value(f"POSITION_STATUS_{s.name}") for s in Status}
@@ -96,7 +96,7 @@ def open_(r: svc.OpenPositionRequest) -> c.Open:
         venue=venue,
         symbol=symbol,
         asset=asset,
-        product=_PRODUCTS.get(r.product) or naming.product_at(venue),
+        product=PRODUCTS.get(r.product) or naming.product_at(venue),
         side=_SIDES[r.side],
         size=Decimal(r.size),
         price=Decimal(r.entry_price),
@@ -171,39 +171,13 @@ def adjust(r: svc.AdjustPositionRequest) -> c.Adjust:
     )
 
 
-def record_fills(r: svc.RecordFillsRequest) -> c.RecordFills:
-    return c.RecordFills(r.account or naming.ACCOUNT, tuple(_fill(f, i) for i, f in enumerate(r.fills)))
-
-
 @contextmanager
-def _inside(path: str) -> Iterator[None]:
+def inside(path: str) -> Iterator[None]:
     """Name an invalid field with the item it is in."""
     try:
         yield
     except InvalidValue as error:
         raise InvalidValue(f"{path}.{error.field}", error.problem) from None
-
-
-def _fill(f: svc.Fill, index: int) -> c.Fill:
-    venue = f.venue or naming.VENUE
-    with _inside(f"fills[{index}]"):
-        symbol, asset = naming.complete(venue, f.symbol, f.asset)
-        executed_at = time_of(f, "executed_at")
-    assert executed_at is not None  # required by the contract
-    return c.Fill(
-        venue=venue,
-        symbol=symbol,
-        asset=asset,
-        product=_PRODUCTS.get(f.product) or naming.product_at(venue),
-        fill_id=f.fill_id,
-        is_buy=f.is_buy,
-        size=Decimal(f.size),
-        price=Decimal(f.price),
-        executed_at=executed_at,
-        fee=fee(f),
-        leverage=_decimal(f.leverage) or Decimal(1),
-        liquidation=f.liquidation,
-    )
 
 
 def update_prices(r: svc.UpdatePricesRequest, now: datetime) -> c.UpdatePrices:
@@ -213,7 +187,7 @@ def update_prices(r: svc.UpdatePricesRequest, now: datetime) -> c.UpdatePrices:
 def _mark(p: svc.PriceUpdate, index: int, now: datetime) -> tuple[Instrument, Mark]:
     observed_at = None
     if p.HasField("observed_at"):
-        with _inside(f"prices[{index}]"):
+        with inside(f"prices[{index}]"):
             observed_at = time_of(p, "observed_at")
     return Instrument(p.venue or naming.VENUE, p.symbol), Mark(Decimal(p.price), observed_at or now)
 
@@ -245,12 +219,25 @@ def position(view: View | None, p: Position) -> pb.Position:
         deadline=stamp(p.deadline),
         revision=p.revision,
         cost_basis=canonical(shown(p.cost)),
+        funding=canonical(shown(p.funding)),
+        other_funding=[pb.FundingTotal(currency=c, amount=canonical(amount)) for c, amount in p.other_funding],
+        estimates=[_estimate(e) for e in p.estimates],
         peak_size=canonical(p.peak),
         at_risk=p.at_risk,
     )
     if view is not None and not p.status.is_final:
         _add_valuation(message, view, p)
     return message
+
+
+def _estimate(e: Estimate) -> pb.Estimate:
+    return pb.Estimate(
+        revision=e.revision,
+        time=stamp(e.at),
+        side=_SIDE_PB[e.side],
+        size=canonical(e.size),
+        price=canonical(e.price),
+    )
 
 
 def _add_valuation(message: pb.Position, view: View, p: Position) -> None:
@@ -285,6 +272,7 @@ def summary(s: Summary, revision: int) -> svc.GetPortfolioSummaryResponse:
         net_notional=canonical(shown(s.long_notional - s.short_notional)),
         missing_marks=sorted(s.missing_marks),
         revision=revision,
+        total_funding=canonical(shown(s.funding)),
     )
 
 
@@ -305,14 +293,25 @@ def position_event(event: Event) -> pb.PositionEvent:
         note=event.note,
         hash=event.hash,
     )
-    if trade := event.trade:
-        message.trade.size = canonical(trade.size)
-        message.trade.price = canonical(trade.price) if trade.price is not None else ""
-        message.trade.realized_pnl = canonical(shown(trade.realized))
-        message.trade.fill_id = trade.fill_id
-        if trade.fee.amount:
-            message.trade.fee.amount = canonical(trade.fee.amount)
-            message.trade.fee.currency = trade.fee.currency
-        if trade.executed_at is not None:
-            message.trade.executed_at.FromDatetime(trade.executed_at)
+    if event.trade:
+        message.trade.CopyFrom(_trade(event.trade))
+    return message
+
+
+def _trade(trade: Trade) -> pb.Trade:
+    message = pb.Trade(
+        size=canonical(trade.size),
+        price=canonical(trade.price) if trade.price is not None else "",
+        realized_pnl=canonical(shown(trade.realized)),
+        fill_id=trade.fill_id,
+        executed_at=stamp(trade.executed_at),
+    )
+    if trade.fee.amount:
+        message.fee.amount = canonical(trade.fee.amount)
+        message.fee.currency = trade.fee.currency
+    if paid := trade.funding:
+        message.funding.payment_id = paid.payment_id
+        message.funding.amount = canonical(paid.amount)
+        message.funding.currency = paid.currency
+        message.funding.rate = canonical(paid.rate) if paid.rate is not None else ""
     return message

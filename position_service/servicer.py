@@ -15,7 +15,7 @@ from trueup.position.v1 import position_service_pb2_grpc as rpc
 from trueup.types.v1 import types_pb2
 
 from grpckit.caller import caller
-from position_service import convert
+from position_service import convert, convert_fills
 from position_service.domain import commands as c
 from position_service.domain.book import Book, Draft
 from position_service.domain.decide import MOVES
@@ -131,14 +131,9 @@ class PositionServicer(rpc.PositionServiceServicer):
 
     async def RecordFills(self, request: svc.RecordFillsRequest, context: Any) -> svc.RecordFillsResponse:
         def respond(draft: Draft) -> svc.RecordFillsResponse:
-            return svc.RecordFillsResponse(
-                applied=len(draft.fills),
-                duplicates=len(request.fills) - len(draft.fills),
-                positions=[convert.position(draft, p) for p in draft.positions.values()],
-                revision=draft.revision,
-            )
+            return convert_fills.recorded(draft, request)
 
-        return await self._write(request, convert.record_fills(request), respond, svc.RecordFillsResponse)
+        return await self._write(request, convert_fills.record_fills(request), respond, svc.RecordFillsResponse)
 
     async def UpdatePrices(self, request: svc.UpdatePricesRequest, context: Any) -> svc.UpdatePricesResponse:
         def respond(draft: Draft) -> svc.UpdatePricesResponse:

@@ -11,10 +11,11 @@ from uuid import UUID
 
 from position_service.domain import commands as c
 from position_service.domain.algebra import NO_FEE, Fee
-from position_service.domain.book import Book, Draft, FillKey
+from position_service.domain.book import Book, Draft, FillKey, PaymentKey
 from position_service.domain.decide import decide
 from position_service.domain.drift import DriftKey, Finding
-from position_service.domain.events import Check, Event
+from position_service.domain.events import Check, Event, Funding
+from position_service.domain.funding import asks_for_ended
 from position_service.domain.position import Instrument, Mark, Position, Product, Side, Status
 from position_service.domain.steps import Context
 
@@ -30,6 +31,7 @@ class Desk:
         self.now = NOW
         self.events: list[Event] = []
         self.known_fills: set[FillKey] = set()
+        self.known_payments: set[PaymentKey] = set()
         self._ids = (UUID(int=n) for n in itertools.count(1))
 
     def context(self) -> Context:
@@ -37,7 +39,16 @@ class Desk:
 
     def decide(self, command: c.Command) -> Draft:
         """What the command would do, without doing it."""
-        return decide(self.book, command, self.context(), self.known_fills)
+        view = Draft(self.book, ended=self.looked_up(command))
+        return decide(view, command, self.context(), self.known_fills, self.known_payments)
+
+    def looked_up(self, command: c.Command) -> list[Position]:
+        """The final positions that the store would find for the command."""
+        found = []
+        for key, at in asks_for_ended(self.book, command) if isinstance(command, c.RecordFills) else ():
+            ended = [p for p in self.final().values() if p.key == key and p.peak and p.closed_at and p.closed_at >= at]
+            found += sorted(ended, key=lambda p: (p.closed_at, p.position_id))[:1]
+        return found
 
     def do(self, command: c.Command) -> list[Event]:
         """Decide, commit; the events."""
@@ -54,6 +65,7 @@ class Desk:
             self.book.put_check(check)
         self.book.marks.update(draft.marks)
         self.known_fills |= set(draft.fills)
+        self.known_payments |= set(draft.payments)
         self.events += draft.events
         self.now += timedelta(seconds=1)
 
@@ -130,8 +142,15 @@ def fill(number: int, signed_size: str | Decimal, price: str | Decimal, fee: Fee
     return replace(made, **values)
 
 
-def fills(*made: c.Fill) -> c.RecordFills:
-    return c.RecordFills("main", made)
+def fills(*made: c.Fill, paid: Iterable[c.FundingPayment] = ()) -> c.RecordFills:
+    return c.RecordFills("main", made, tuple(paid))
+
+
+def payment(number: int, amount: str = "-1.5", currency: str = "", **values: object) -> c.FundingPayment:
+    """A funding payment of BTC; as many seconds after NOW as it is numbered."""
+    funding = Funding(f"p{number}", Decimal(amount), currency)
+    made = c.FundingPayment("hyperliquid", "BTC", funding, NOW + timedelta(seconds=number))
+    return replace(made, **values)
 
 
 def finding(substance: str = "0.5", *, symbol: str = "BTC", kind: str = "SIZE", seen: datetime = NOW) -> Finding:

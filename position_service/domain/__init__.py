@@ -11,7 +11,9 @@ book         the state: Book.apply evolves it by an event, Draft is what a comma
 decide       decide(view, command, context) -> events, or a DomainError; the table of rules
 lifecycle    the rules of a position's life
 adjust       the rule of corrections
-fills        the rule of executions
+fills        the rule of executions, and of funding among them
+restating    the fills that a correction anticipated at a guessed price
+funding      whose a funding payment is
 watching     the rules of marks, runs and drift cases
 steps        what every rule needs
 verdict      what reconciliation says of a position

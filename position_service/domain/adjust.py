@@ -12,7 +12,7 @@ from position_service.domain.book import Draft
 from position_service.domain.errors import InvalidValue
 from position_service.domain.events import EventType, Trade
 from position_service.domain.numbers import CONTEXT, FRACTION_DIGITS, TOO_LARGE, ZERO
-from position_service.domain.position import Position, Side, Status
+from position_service.domain.position import Estimate, Position, Side, Status
 from position_service.domain.steps import Context, emit, target
 from position_service.domain.transitions import Move
 
@@ -35,6 +35,8 @@ def adjust(command: c.Adjust, draft: Draft, context: Context) -> None:
     realized = after.realized - before.realized
     if command.estimated:
         after = replace(after, estimated=before.estimated + realized)
+    if command.estimated and closed:
+        after = replace(after, estimates=(*before.estimates, _guess(command, before, closed, realized, draft, context)))
     note = {"reason_code": command.reason_code, "estimated": command.estimated}
     if command.evidence:
         note["evidence"] = command.evidence
@@ -51,6 +53,15 @@ def _closed(before: Position, side: Side, size: Decimal) -> Decimal:
     if before.status is Status.OPENING:
         return ZERO  # announced, not held: there is nothing to realise
     return before.size if side is not before.side else max(before.size - size, ZERO)
+
+
+def _guess(
+    command: c.Adjust, before: Position, closed: Decimal, realized: Decimal, draft: Draft, context: Context
+) -> Estimate:
+    """What the fills that really closed it will restate when they arrive."""
+    assert command.close_price is not None  # the correction would have been refused
+    cost = command.close_price * closed - realized * before.side.sign
+    return Estimate(draft.revision + 1, context.now, before.side, closed, command.close_price, cost)
 
 
 def _corrected(

@@ -2,6 +2,7 @@
 
 add:     cost += price * added
 reduce:  the closed part takes its share of the cost; realised += (price * closed - share) * sign - fee
+restate: realised -= (guess * closed - share) * sign, then += (price * closed - share) * sign - fee: the same share
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from position_service.domain.errors import InvalidValue, SizeExceedsPosition
 from position_service.domain.numbers import TOO_LARGE, ZERO, share
-from position_service.domain.position import Position, Status
+from position_service.domain.position import Estimate, Position, Status
 
 
 class Fee(NamedTuple):
@@ -33,12 +34,28 @@ def charge(position: Position, fee: Fee) -> Position:
     """Book a fee: into realised PnL when it is in the quote currency, else apart in its own."""
     if not fee.amount:
         return position
-    quote = position.quote
-    if fee.currency in ("", quote) or (fee.currency in DOLLARS and quote in DOLLARS):
+    if _is_quote(position, fee.currency):
         return replace(position, realized=position.realized - fee.amount)
-    fees = dict(position.other_fees)
-    fees[fee.currency] = fees.get(fee.currency, ZERO) + fee.amount
-    return replace(position, other_fees=tuple(sorted(fees.items())))
+    return replace(position, other_fees=_added(position.other_fees, fee.currency, fee.amount))
+
+
+def credit(position: Position, amount: Decimal, currency: str) -> Position:
+    """Book funding, negative when it was paid: apart from realised PnL, and in its own currency unless that is the quote."""
+    if _is_quote(position, currency):
+        return replace(position, funding=position.funding + amount)
+    return replace(position, other_funding=_added(position.other_funding, currency, amount))
+
+
+def _is_quote(position: Position, currency: str) -> bool:
+    quote = position.quote
+    return currency in ("", quote) or (currency in DOLLARS and quote in DOLLARS)
+
+
+def _added(totals: tuple[tuple[str, Decimal], ...], currency: str, amount: Decimal) -> tuple[tuple[str, Decimal], ...]:
+    """Totals by currency, sorted, with one amount more."""
+    added = dict(totals)
+    added[currency] = added.get(currency, ZERO) + amount
+    return tuple(sorted(added.items()))
 
 
 def add(position: Position, size: Decimal, price: Decimal, fee: Fee, at: datetime) -> Position:
@@ -77,3 +94,27 @@ def reduce(position: Position, size: Decimal, price: Decimal, fee: Fee, at: date
         updated_at=at,
     )
     return charge(reduced, fee)
+
+
+def reverse(position: Position, estimate: Estimate, size: Decimal) -> tuple[Position, Decimal]:
+    """Take back what a guess realised for ``size`` of it, at most all; also the basis it was measured against.
+
+    The basis of a part is its share, and the estimate keeps the rest: once it is used up, nothing of the guess is left.
+    """
+    cost = estimate.cost if size == estimate.size else share(estimate.cost, size, estimate.size)
+    guessed = (estimate.price * size - cost) * estimate.side.sign
+    rest = replace(estimate, size=estimate.size - size, cost=estimate.cost - cost)
+    others = (rest if other is estimate else other for other in position.estimates)
+    reversed_ = replace(
+        position,
+        realized=position.realized - guessed,
+        estimated=position.estimated - guessed,
+        estimates=tuple(other for other in others if other.size),
+    )
+    return reversed_, cost
+
+
+def restate(position: Position, estimate: Estimate, cost: Decimal, size: Decimal, price: Decimal, fee: Fee) -> Position:
+    """Realise what was really closed: ``size`` of an estimate's side, at its ``cost``."""
+    gain = (price * size - cost) * estimate.side.sign
+    return charge(replace(position, realized=position.realized + gain), fee)

@@ -14,6 +14,7 @@ from position_service.domain.position import Instrument, Key, Mark, Position
 
 # Why positions and names are indexed by hand: a command must find its position in constant time among 100 000.
 FillKey = tuple[str, str, str]  # account, venue, fill id
+PaymentKey = tuple[str, str, str]  # account, venue, payment id
 CheckKey = tuple[str, str, str]  # account, venue, scope
 
 
@@ -26,6 +27,8 @@ class View(Protocol):
     def held(self, key: Key) -> Position | None: ...
     def named(self, account: str, name: str) -> Iterable[UUID]: ...
     def holders(self, instrument: Instrument) -> Iterable[UUID]: ...
+    def owing(self, key: Key) -> Iterable[Position]: ...
+    def ended(self, key: Key) -> Iterable[Position]: ...
     def mark(self, instrument: Instrument) -> Mark | None: ...
     def drift(self, drift_id: UUID) -> Drift | None: ...
     def open_drift(self, key: DriftKey) -> Drift | None: ...
@@ -33,11 +36,15 @@ class View(Protocol):
     def check(self, key: CheckKey) -> Check | None: ...
     def checks_of(self, account: str, venue: str) -> Iterable[Check]: ...
     def knows_fill(self, key: FillKey) -> bool: ...
+    def knows_payment(self, key: PaymentKey) -> bool: ...
 
 
 @dataclass(slots=True)
 class Book:
-    """What is committed at ``revision``: live positions, marks, open drifts, the newest checks."""
+    """What is committed at ``revision``: live positions, marks, open drifts, the newest checks.
+
+    Of final positions it knows those with outstanding estimates, which fills may still restate.
+    """
 
     revision: int = 0
     time: datetime | None = None
@@ -47,6 +54,7 @@ class Book:
     _by_key: dict[Key, UUID] = field(default_factory=dict)
     _by_name: dict[tuple[str, str], set[UUID]] = field(default_factory=dict)
     _by_instrument: dict[Instrument, set[UUID]] = field(default_factory=dict)
+    _owing: dict[Key, dict[UUID, Position]] = field(default_factory=dict)
     _by_drift_key: dict[DriftKey, UUID] = field(default_factory=dict)
     _drifts_on: dict[Key, set[UUID]] = field(default_factory=dict)
     _checks_of: dict[tuple[str, str], dict[str, Check]] = field(default_factory=dict)
@@ -63,6 +71,13 @@ class Book:
 
     def holders(self, instrument: Instrument) -> Iterable[UUID]:
         return self._by_instrument.get(instrument, ())
+
+    def owing(self, key: Key) -> Iterable[Position]:
+        """The positions of a key with outstanding estimates, live or final."""
+        return self._owing[key].values() if key in self._owing else ()
+
+    def ended(self, key: Key) -> Iterable[Position]:
+        return ()  # the final positions of all time are the store's to know; see Draft
 
     def mark(self, instrument: Instrument) -> Mark | None:
         return self.marks.get(instrument)
@@ -86,6 +101,9 @@ class Book:
     def knows_fill(self, key: FillKey) -> bool:
         return False  # the fills of all time are the store's to know; see Draft.known_fills
 
+    def knows_payment(self, key: PaymentKey) -> bool:
+        return False
+
     def apply(self, event: Event) -> None:
         """evolve: take the state the event leads to."""
         if event.after is not None:
@@ -97,8 +115,12 @@ class Book:
         self.time = event.time
 
     def put(self, position: Position) -> None:
-        """Make a position what it is now; a final one leaves the book."""
+        """Make a position what it is now; a final one leaves the book, but for the estimates it owes."""
         position_id = position.position_id
+        if position.estimates:
+            self._owing.setdefault(position.key, {})[position_id] = position
+        elif position.key in self._owing:
+            self._owing[position.key].pop(position_id, None)
         if position.status.is_final:
             if self.positions.pop(position_id, None) is not None:
                 self._unindex(position)
@@ -138,7 +160,13 @@ class Book:
 class Draft:
     """What one command, or a batch of them, would change: an overlay over a View that stays as it is."""
 
-    def __init__(self, base: View, known_fills: Iterable[FillKey] = ()) -> None:
+    def __init__(
+        self,
+        base: View,
+        known_fills: Iterable[FillKey] = (),
+        known_payments: Iterable[PaymentKey] = (),
+        ended: Iterable[Position] = (),
+    ) -> None:
         self.base = base
         self.events: list[Event] = []
         self.marks: dict[Instrument, Mark] = {}
@@ -147,7 +175,13 @@ class Draft:
         self.drifts: dict[UUID, Drift] = {}
         self.fills: dict[FillKey, int] = {}  # to the revision that booked them
         self.known_fills = set(known_fills)
+        self.payments: dict[PaymentKey, int] = {}
+        self.known_payments = set(known_payments)
+        self._owing: dict[Key, dict[UUID, Position]] = {}  # those that owe or owed estimates when they changed
+        self._ended: dict[Key, dict[UUID, Position]] = {}  # final positions that were looked up, or changed here
         self._new = Book()  # what is opened here and still live, with its indexes
+        for position in ended:
+            self._ended.setdefault(position.key, {})[position.position_id] = position
 
     @property
     def revision(self) -> int:
@@ -172,6 +206,14 @@ class Draft:
     def holders(self, instrument: Instrument) -> Iterator[UUID]:
         yield from self.base.holders(instrument)
         yield from self._new.holders(instrument)
+
+    def owing(self, key: Key) -> Iterable[Position]:
+        below, changed = self.base.owing(key), self._owing.get(key)
+        return below if changed is None else [p for p in _newest(below, changed) if p.estimates]
+
+    def ended(self, key: Key) -> Iterable[Position]:
+        below, changed = self.base.ended(key), self._ended.get(key)
+        return below if changed is None else _newest(below, changed)
 
     def mark(self, instrument: Instrument) -> Mark | None:
         return self.marks.get(instrument) or self.base.mark(instrument)
@@ -202,6 +244,9 @@ class Draft:
     def knows_fill(self, key: FillKey) -> bool:
         return key in self.fills or key in self.known_fills or self.base.knows_fill(key)
 
+    def knows_payment(self, key: PaymentKey) -> bool:
+        return key in self.payments or key in self.known_payments or self.base.knows_payment(key)
+
     def append(self, event: Event) -> None:
         """Take the event into the draft."""
         self.events.append(event)
@@ -209,9 +254,16 @@ class Draft:
             if event.before is None or event.subject in self._new.positions:
                 self._new.put(event.after)
             self.positions[event.subject] = event.after
+            self._index(event.after, event.before)
         else:
             assert event.drift is not None
             self.put_drift(event.drift)
+
+    def _index(self, after: Position, before: Position | None) -> None:
+        if after.estimates or (before is not None and before.estimates):
+            self._owing.setdefault(after.key, {})[after.position_id] = after
+        if after.status.is_final:
+            self._ended.setdefault(after.key, {})[after.position_id] = after
 
     def put_drift(self, drift: Drift) -> None:
         """Make a case what it is now; counters may move without an event."""
@@ -227,3 +279,8 @@ class Draft:
         self.marks.update(other.marks)
         self.checks.update(other.checks)
         self.fills.update(other.fills)
+        self.payments.update(other.payments)
+
+
+def _newest(below: Iterable[Position], changed: dict[UUID, Position]) -> Iterable[Position]:
+    return ({position.position_id: position for position in below} | changed).values()

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from position_service.domain.algebra import NO_FEE, Fee
 from position_service.domain.drift import DriftStatus, Finding
-from position_service.domain.events import Check
+from position_service.domain.events import Check, Funding
 from position_service.domain.position import Instrument, MarginMode, Mark, Product, Side
 
 
@@ -151,9 +151,20 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True)
+class FundingPayment:
+    """One funding payment at a venue."""
+
+    venue: str
+    symbol: str
+    funding: Funding
+    paid_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RecordFills:
     account: str
     fills: tuple[Fill, ...]
+    funding: tuple[FundingPayment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

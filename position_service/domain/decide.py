@@ -7,7 +7,7 @@ from typing import Any
 
 from position_service.domain import adjust, fills, lifecycle, watching
 from position_service.domain import commands as c
-from position_service.domain.book import Draft, FillKey, View
+from position_service.domain.book import Draft, FillKey, PaymentKey, View
 from position_service.domain.steps import Context
 from position_service.domain.transitions import Move
 
@@ -43,8 +43,14 @@ MOVES: dict[type, Move] = {
 }
 
 
-def decide(view: View, command: c.Command, context: Context, known_fills: Iterable[FillKey] = ()) -> Draft:
+def decide(
+    view: View,
+    command: c.Command,
+    context: Context,
+    known_fills: Iterable[FillKey] = (),
+    known_payments: Iterable[PaymentKey] = (),
+) -> Draft:
     """Decide a command. Raises DomainError; the view is never changed."""
-    draft = Draft(view, known_fills)
+    draft = Draft(view, known_fills, known_payments)
     RULES[type(command)](command, draft, context)
     return draft

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from position_service.domain.algebra import NO_FEE, Fee
 from position_service.domain.drift import Drift
-from position_service.domain.numbers import ZERO
+from position_service.domain.numbers import ZERO, share
 from position_service.domain.position import Position
 
 
@@ -29,12 +29,25 @@ class EventType(Enum):
     ADJUSTED = "position.adjusted"
     RISK_ENTERED = "position.risk_entered"
     RISK_LEFT = "position.risk_left"
+    REVERSED = "position.reversed"
+    RESTATED = "position.restated"
+    FUNDING = "position.funding"
     DRIFT_CONFIRMED = "drift.confirmed"
     DRIFT_CHANGED = "drift.changed"
     DRIFT_ACKNOWLEDGED = "drift.acknowledged"
     DRIFT_SNOOZED = "drift.snoozed"
     DRIFT_REOPENED = "drift.reopened"
     DRIFT_RESOLVED = "drift.resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Funding:
+    """A funding payment: positive when received. An empty currency is the quote currency."""
+
+    payment_id: str
+    amount: Decimal
+    currency: str = ""
+    rate: Decimal | None = None  # a fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +60,13 @@ class Trade:
     realized: Decimal = ZERO
     fill_id: str = ""
     executed_at: datetime | None = None
+    funding: Funding | None = None
+
+    def split(self, size: Decimal) -> tuple[Trade, Trade]:
+        """A trade of ``size``, and one of the rest. The second fee is the rest of the first, so rounding loses nothing."""
+        first = Fee(share(self.fee.amount, size, self.size), self.fee.currency)
+        second = Fee(self.fee.amount - first.amount, self.fee.currency)
+        return replace(self, size=size, fee=first), replace(self, size=self.size - size, fee=second)
 
 
 @dataclass(frozen=True, slots=True)

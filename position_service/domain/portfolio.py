@@ -14,12 +14,15 @@ from position_service.domain.risk import distance_percent, is_at_risk
 
 @dataclass(slots=True)
 class Summary:
-    """Quote currency, taken as one. Positions without a mark are named, not guessed: they are in no sum but ``realized``."""
+    """Quote currency, taken as one. Positions without a mark are named, not guessed: they are in no sum but
+    ``realized`` and ``funding``.
+    """
 
     positions: int = 0
     at_risk: int = 0
     unrealized: Decimal = ZERO
     realized: Decimal = ZERO
+    funding: Decimal = ZERO
     long_notional: Decimal = ZERO
     short_notional: Decimal = ZERO
     assets: set[str] = field(default_factory=set)
@@ -30,6 +33,7 @@ class Summary:
         self.positions += 1
         self.at_risk += position.at_risk
         self.realized += position.realized
+        self.funding += position.funding
         self.assets.add(position.asset)
         mark = view.mark(position.instrument)
         if mark is None:

@@ -20,6 +20,10 @@ class Side(Enum):
     def sign(self) -> int:
         return 1 if self is Side.LONG else -1
 
+    @property
+    def other(self) -> Side:
+        return Side.SHORT if self is Side.LONG else Side.LONG
+
 
 class Product(Enum):
     SPOT = "SPOT"
@@ -67,6 +71,21 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a correction closed at a guessed price, as far as the fills that really closed it are missing.
+
+    ``cost`` is the basis that went with ``size``: the guess realised (price * size - cost) * sign of ``side``.
+    """
+
+    revision: int  # of the correction
+    at: datetime  # when it was made: what was executed later it cannot have anticipated
+    side: Side  # that was closed
+    size: Decimal
+    price: Decimal
+    cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """One holding. Size in base units, never negative; prices and PnL in quote currency.
 
@@ -99,6 +118,9 @@ class Position:
     labels: tuple[tuple[str, str], ...] = ()  # by name, sorted
     estimated: Decimal = ZERO  # the part of ``realized`` that corrections had to guess
     final_entry: Decimal = ZERO  # the entry price it had when it became flat
+    funding: Decimal = ZERO  # received less paid; no part of ``realized``
+    other_funding: tuple[tuple[str, Decimal], ...] = ()  # by currency, sorted
+    estimates: tuple[Estimate, ...] = ()  # outstanding, oldest first
 
     @property
     def key(self) -> Key:

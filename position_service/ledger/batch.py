@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from google.protobuf.message import Message
 
-from position_service.domain.book import Book, Draft, FillKey
+from position_service.domain.book import Book, Draft, FillKey, PaymentKey
 from position_service.domain.commands import Command, RecordFills, RecordRun
 from position_service.domain.decide import decide
 from position_service.domain.errors import RequestIdReused
 from position_service.domain.events import Event
+from position_service.domain.position import Position
 from position_service.domain.steps import Context
 from position_service.ledger import chain, codec
 from position_service.ledger import statement as sql
@@ -36,8 +37,9 @@ class Write:
     differs: Callable[[bytes], str]  # names the field in which another body is not this one
     done: asyncio.Future[Message]
     known_fills: set[FillKey] = field(default_factory=set)
+    known_payments: set[PaymentKey] = field(default_factory=set)
     is_new: bool = False  # its request id was looked up and is not known
-    fills_asked: bool = False  # its fills were looked up: known_fills has all there are
+    fills_asked: bool = False  # its fills and payments were looked up: what is known has all there are
 
     @property
     def may_be_repeated(self) -> bool:
@@ -81,13 +83,26 @@ class Batch:
     deferred: list[Write]
 
 
-_PARTS = (sql.EVENTS, sql.POSITIONS, sql.REQUESTS, sql.FILLS, sql.MARKS, sql.CHECKS, sql.DRIFTS, sql.RUNS)
+_PARTS = (
+    sql.EVENTS,
+    sql.POSITIONS,
+    sql.REQUESTS,
+    sql.FILLS,
+    sql.PAYMENTS,
+    sql.MARKS,
+    sql.CHECKS,
+    sql.DRIFTS,
+    sql.RUNS,
+)
 
 
-def build(book: Book, head: Head, writes: Sequence[Write], clock: datetime) -> Batch:
-    """Decide each write on top of the ones before it; number, chain and encode what happens. Changes nothing."""
+def build(book: Book, head: Head, writes: Sequence[Write], clock: datetime, ended: Iterable[Position] = ()) -> Batch:
+    """Decide each write on top of the ones before it; number, chain and encode what happens. Changes nothing.
+
+    ``ended`` are the final positions that a decision may need, as they are at the head.
+    """
     now = max(clock, book.time or clock)  # the ledger's time never runs backwards
-    draft = Draft(book)
+    draft = Draft(book, ended=ended)
     batch = Batch(draft, head, {part: [] for part in _PARTS}, [], [], [])
     seen: set[str] = set()
     hash_ = head.hash
@@ -96,7 +111,8 @@ def build(book: Book, head: Head, writes: Sequence[Write], clock: datetime) -> B
             batch.deferred.append(write)  # decided after its twin is committed, and then answered like it
             continue
         try:
-            decided = decide(draft, write.command, replace(write.context, now=now), write.known_fills)
+            context = replace(write.context, now=now)
+            decided = decide(draft, write.command, context, write.known_fills, write.known_payments)
             response = write.respond(decided)
         except Exception as error:  # noqa: BLE001 - a refusal, or a defect that is this command's alone
             batch.answers.append((write, error))
@@ -117,7 +133,7 @@ def build(book: Book, head: Head, writes: Sequence[Write], clock: datetime) -> B
 
 
 def _encode(batch: Batch, decided: Draft, hash_: bytes) -> bytes:
-    """Add a decision's events and fills to the batch; returns the hash of the last event."""
+    """Add a decision's events, fills and payments to the batch; returns the hash of the last event."""
     commit = decided.revision
     for event in decided.events:
         body = codec.event_body(event)
@@ -137,6 +153,7 @@ def _encode(batch: Batch, decided: Draft, hash_: bytes) -> bytes:
         batch.rows[sql.EVENTS].append((*columns, hash_))
         batch.events.append(replace(event, commit=commit, hash=hash_))
     batch.rows[sql.FILLS].extend((*key, revision) for key, revision in decided.fills.items())
+    batch.rows[sql.PAYMENTS].extend((*key, revision) for key, revision in decided.payments.items())
     return hash_
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,10 +11,13 @@ from uuid import UUID
 
 from position_service.domain.algebra import Fee
 from position_service.domain.drift import Drift, DriftKey, DriftStatus
-from position_service.domain.events import Check, Event, EventType, Trade
+from position_service.domain.events import Check, Event, EventType, Funding, Trade
 from position_service.domain.numbers import canonical
-from position_service.domain.position import MarginMode, Position, Product, Side, Status
+from position_service.domain.position import Estimate, MarginMode, Position, Product, Side, Status
 from position_service.ledger import tables
+
+NOTHING = "[]"
+_POSITION_COLUMNS = [column.name for column in tables.positions.columns]
 
 
 def dumps(value: object) -> str:
@@ -31,9 +34,40 @@ def _optional(value: Any) -> Any:
     return value.value if value is not None else None
 
 
+def _estimates_json(p: Position) -> list[list[Any]]:
+    return [
+        [e.revision, e.at.isoformat(), e.side.value, canonical(e.size), canonical(e.price), canonical(e.cost)]
+        for e in p.estimates
+    ]
+
+
+def _estimates(values: Sequence[Sequence[Any]]) -> tuple[Estimate, ...]:
+    """The inverse of _estimates_json."""
+    return tuple(
+        Estimate(revision, datetime.fromisoformat(at), Side(side), Decimal(size), Decimal(price), Decimal(cost))
+        for revision, at, side, size, price, cost in values
+    )
+
+
+def _totals_json(totals: Iterable[tuple[str, Decimal]]) -> list[list[str]]:
+    return [[currency, canonical(amount)] for currency, amount in totals]
+
+
+def _totals(values: Iterable[Sequence[str]]) -> tuple[tuple[str, Decimal], ...]:
+    """The inverse of _totals_json."""
+    return tuple((currency, Decimal(amount)) for currency, amount in values)
+
+
 def position_json(p: Position) -> dict[str, Any]:
-    """All there is to a position, as JSON values."""
-    return {
+    """All there is to a position, as JSON values. What came later than the first events is there only if it says
+    something, so that the rest is written in the same bytes as ever.
+    """
+    later = {
+        "funding": canonical(p.funding) if p.funding else None,
+        "other_funding": _totals_json(p.other_funding),
+        "estimates": _estimates_json(p),
+    }
+    return {name: value for name, value in later.items() if value} | {
         "position_id": str(p.position_id),
         "account": p.account,
         "venue": p.venue,
@@ -56,7 +90,7 @@ def position_json(p: Position) -> dict[str, Any]:
         "deadline": _optional(p.deadline),
         "returns_to": _optional(p.returns_to),
         "at_risk": p.at_risk,
-        "other_fees": [[currency, canonical(amount)] for currency, amount in p.other_fees],
+        "other_fees": _totals_json(p.other_fees),
         "labels": [list(label) for label in p.labels],
         "estimated": canonical(p.estimated),
         "final_entry": canonical(p.final_entry),
@@ -92,10 +126,13 @@ def position_from_json(o: Mapping[str, Any]) -> Position:
         deadline=_time(o["deadline"]),
         returns_to=Status(o["returns_to"]) if o["returns_to"] else None,
         at_risk=o["at_risk"],
-        other_fees=tuple((currency, Decimal(amount)) for currency, amount in o["other_fees"]),
+        other_fees=_totals(o["other_fees"]),
         labels=tuple((name, label) for name, label in o["labels"]),
         estimated=Decimal(o["estimated"]),
         final_entry=Decimal(o["final_entry"]),
+        funding=Decimal(o.get("funding", 0)),
+        other_funding=_totals(o.get("other_funding", ())),
+        estimates=_estimates(o.get("estimates", ())),
     )
 
 
@@ -124,23 +161,33 @@ def position_row(p: Position) -> tuple[Any, ...]:
         p.deadline,
         p.returns_to.value if p.returns_to else None,
         p.at_risk,
-        dumps([[currency, canonical(amount)] for currency, amount in p.other_fees]),
-        dumps([list(label) for label in p.labels]),
+        dumps(_totals_json(p.other_fees)) if p.other_fees else NOTHING,
+        dumps([list(label) for label in p.labels]) if p.labels else NOTHING,
         p.estimated,
         p.final_entry,
+        p.funding,
+        dumps(_totals_json(p.other_funding)) if p.other_funding else NOTHING,
+        dumps(_estimates_json(p)) if p.estimates else NOTHING,
     )
 
 
+def _listed(text: str) -> list[Any]:
+    listed: list[Any] = [] if text == NOTHING else json.loads(text)  # nearly always nothing, and a load reads many
+    return listed
+
+
 def position_from_row(row: Mapping[str, Any]) -> Position:
-    """The inverse of position_row; the row may be a mapping of any kind."""
-    values = dict(row)
+    """The inverse of position_row; the row may be a mapping of any kind, with columns of a later schema too."""
+    values = {name: row[name] for name in _POSITION_COLUMNS}
     values["product"] = Product(values["product"])
     values["side"] = Side(values["side"])
     values["status"] = Status(values["status"])
     values["margin_mode"] = MarginMode(values["margin_mode"]) if values["margin_mode"] else None
     values["returns_to"] = Status(values["returns_to"]) if values["returns_to"] else None
-    values["other_fees"] = tuple((c, Decimal(a)) for c, a in json.loads(values["other_fees"]))
-    values["labels"] = tuple((n, v) for n, v in json.loads(values["labels"]))
+    values["other_fees"] = _totals(_listed(values["other_fees"]))
+    values["labels"] = tuple((n, v) for n, v in _listed(values["labels"]))
+    values["other_funding"] = _totals(_listed(values["other_funding"]))
+    values["estimates"] = _estimates(_listed(values["estimates"]))
     return Position(**values)
 
 
@@ -200,9 +247,15 @@ def event_body(event: Event) -> str:
             "fill_id": trade.fill_id,
             "executed_at": _optional(trade.executed_at),
         }
+        if paid := trade.funding:
+            body["trade"]["funding"] = [paid.payment_id, canonical(paid.amount), paid.currency, _optional(paid.rate)]
     if event.note:
         body["note"] = event.note
     return dumps(body)
+
+
+def _funding(payment_id: str, amount: str, currency: str, rate: str | None) -> Funding:
+    return Funding(payment_id, Decimal(amount), currency, Decimal(rate) if rate is not None else None)
 
 
 def event_from_row(row: Mapping[str, Any], before: Position | None = None) -> Event:
@@ -217,6 +270,7 @@ def event_from_row(row: Mapping[str, Any], before: Position | None = None) -> Ev
             realized=Decimal(t["realized"]),
             fill_id=t["fill_id"],
             executed_at=_time(t["executed_at"]),
+            funding=_funding(*t["funding"]) if "funding" in t else None,
         )
     return Event(
         revision=row["revision"],

@@ -15,6 +15,8 @@ import structlog
 from position_service.domain.book import Book
 from position_service.domain.commands import RecordFills
 from position_service.domain.errors import DomainError
+from position_service.domain.funding import asks_for_ended
+from position_service.domain.position import Position
 from position_service.ledger.batch import Batch, Write, build
 from position_service.ledger.feed import Feed, commits
 from position_service.ledger.store import AlreadyKnown, Head, Store, StoreUnavailable, patiently
@@ -103,7 +105,7 @@ class Committer:
 
     async def _attempt(self, writes: list[Write]) -> list[Write]:
         """One try. Returns the writes that are still to be decided."""
-        batch = build(self.book, self.head, writes, self._clock())
+        batch = build(self.book, self.head, writes, self._clock(), await self._ended(writes))
         if refused := [w for w, answer in batch.answers if isinstance(answer, DomainError) and w.may_be_known]:
             return await self._ask_what_is_known(writes, refused)
         try:
@@ -128,6 +130,19 @@ class Committer:
             else:
                 write.answer(answer)
         return batch.deferred
+
+    async def _ended(self, writes: list[Write]) -> list[Position]:
+        """The final positions that a payment may belong to. Looked up anew for each try: they may have changed.
+
+        Should the database be ahead of the book, nothing is committed on them: the head is not ours then.
+        """
+        asked = [
+            one
+            for write in writes
+            if isinstance(write.command, RecordFills) and write.command.funding
+            for one in asks_for_ended(self.book, write.command)
+        ]
+        return await self._store.ended(asked) if asked else []
 
     async def _one_by_one(self, writes: list[Write], error: Exception) -> None:
         """The database refused the batch. One poisoned command must not take the others down with it."""
@@ -200,11 +215,12 @@ class Committer:
         if repeated := [write for write in refused if write.may_be_repeated]:
             # A repeated request is often refused by the state its first try led to: it deserves the first answer.
             return await self._answer_known(writes, repeated)
-        await self._know_fills(refused)  # a known fill is skipped, also where the state would refuse it now
+        # What is known is skipped, also where the state would refuse it now.
+        await self._know_fills(refused)
         return writes
 
     async def _without_known(self, writes: list[Write], error: AlreadyKnown) -> list[Write]:
-        """A key of the batch is in the tables: answer the known requests, mark the known fills, return the rest."""
+        """A key of the batch is in the tables: answer the known requests, mark the known fills and payments, return the rest."""
         left = await self._answer_known(writes, [w for w in writes if w.request_id])
         progress = len(left) < len(writes)
         progress |= await self._know_fills([w for w in left if isinstance(w.command, RecordFills)])
@@ -214,14 +230,15 @@ class Committer:
         return left
 
     async def _know_fills(self, writes: Sequence[Write]) -> bool:
-        """Mark those fills of the writes that are booked already. True when there were more than was known."""
+        """Mark those fills and payments of the writes that are booked already. True when there were more than was known."""
         more = False
         for write in writes:
             assert isinstance(write.command, RecordFills)
-            account = write.command.account
-            known = await self._store.known_fills([(account, f.venue, f.fill_id) for f in write.command.fills])
-            more |= known > write.known_fills
-            write.known_fills, write.fills_asked = known, True
+            account, fills, payments = write.command.account, write.command.fills, write.command.funding
+            known = await self._store.known_fills([(account, f.venue, f.fill_id) for f in fills])
+            paid = await self._store.known_payments([(account, p.venue, p.funding.payment_id) for p in payments])
+            more |= known > write.known_fills or paid > write.known_payments
+            write.known_fills, write.known_payments, write.fills_asked = known, paid, True
         return more
 
     async def catch_up(self) -> None:

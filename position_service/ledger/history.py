@@ -130,10 +130,14 @@ class History:
             return [codec.position_from_row(row) for row in await connection.fetch(query, *arguments)]
 
     async def purge(self, closed_before: datetime, *, dry_run: bool) -> int:
-        """Remove positions that ended before a time from the tables, and tell how many; their events stay."""
-        query = "SELECT count(*) FROM positions WHERE closed_at < $1"
+        """Remove positions that ended before a time from the tables, and tell how many; their events stay.
+
+        Those with outstanding estimates stay too: every book knows them, for the fills that may still come.
+        """
+        condition = "closed_at < $1 AND estimates = '[]'"
+        query = f"SELECT count(*) FROM positions WHERE {condition}"
         if not dry_run:
-            query = "WITH gone AS (DELETE FROM positions WHERE closed_at < $1 RETURNING 1) SELECT count(*) FROM gone"
+            query = f"WITH gone AS (DELETE FROM positions WHERE {condition} RETURNING 1) SELECT count(*) FROM gone"
         async with self._store.reading() as connection:
             return int(await connection.fetchval(query, closed_before))
 

@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 import asyncpg
 
-from position_service.domain.book import Book, FillKey
-from position_service.domain.events import Event
-from position_service.domain.position import Instrument, Mark
+from position_service.domain.book import Book, FillKey, PaymentKey
+from position_service.domain.events import Event, EventType
+from position_service.domain.position import Instrument, Key, Mark, Position
 from position_service.ledger import codec
 from position_service.ledger.statement import Part, Rows, arguments, statement
 
@@ -162,20 +163,43 @@ class Store:
 
     async def known_fills(self, keys: Sequence[FillKey]) -> set[FillKey]:
         """Those fills that are booked already."""
+        return await self._known("fills", "fill_id", keys)
+
+    async def known_payments(self, keys: Sequence[PaymentKey]) -> set[PaymentKey]:
+        """Those funding payments that are booked already."""
+        return await self._known("payments", "payment_id", keys)
+
+    async def _known(self, table: str, id_: str, keys: Sequence[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+        if not keys:
+            return set()
         async with self.reading() as connection:
             rows = await connection.fetch(
-                "SELECT account, venue, fill_id FROM fills JOIN unnest($1::text[], $2::text[], $3::text[])"
-                " AS wanted (account, venue, fill_id) USING (account, venue, fill_id)",
+                f"SELECT account, venue, {id_} FROM {table} JOIN unnest($1::text[], $2::text[], $3::text[])"
+                f" AS wanted (account, venue, {id_}) USING (account, venue, {id_})",
                 *(list(column) for column in zip(*keys, strict=True)),
             )
-        return {(row["account"], row["venue"], row["fill_id"]) for row in rows}
+        return {(row["account"], row["venue"], row[id_]) for row in rows}
+
+    async def ended(self, asked: Iterable[tuple[Key, datetime]]) -> list[Position]:
+        """Of each key the first position that was held and ended at or after a time, if the tables have one."""
+        columns = [list(column) for column in zip(*((*key, at) for key, at in set(asked)), strict=True)]
+        async with self.reading() as connection:
+            rows = await connection.fetch(
+                "SELECT ended.* FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])"
+                " AS wanted (account, venue, symbol, at) CROSS JOIN LATERAL ("
+                "  SELECT * FROM positions WHERE (account, venue, symbol) = (wanted.account, wanted.venue, wanted.symbol)"
+                "  AND closed_at >= wanted.at AND peak > 0 ORDER BY closed_at, position_id LIMIT 1) AS ended",
+                *columns,
+            )
+        return [codec.position_from_row(row) for row in rows]
 
     async def load(self, book: Book) -> Head:
-        """Fill an empty book with what is live, as of one head."""
+        """Fill an empty book with what is live, and what has outstanding estimates, as of one head."""
         async with self.reading() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
             head = await _head(connection)
-            async for row in connection.cursor("SELECT * FROM positions WHERE closed_at IS NULL", prefetch=2000):
-                book.put(codec.position_from_row(row))
+            for condition in ("closed_at IS NULL", "estimates <> '[]' AND closed_at IS NOT NULL"):
+                async for row in connection.cursor(f"SELECT * FROM positions WHERE {condition}", prefetch=2000):
+                    book.put(codec.position_from_row(row))
             side = await _side(connection, after_tick=-1)
         side.put(book)
         book.revision, book.time = head.revision, head.time
@@ -189,11 +213,14 @@ class Store:
                 raise WentBack(news.head.revision, old.revision)
             rows = await connection.fetch("SELECT * FROM events WHERE revision > $1 ORDER BY revision", old.revision)
             side = await _side(connection, after_tick=old.tick)
+            final = await _final(connection, rows, old.revision)
         # Only now, and without a pause: a connection that breaks half-way, and whoever reads meanwhile, must find the
         # book as it was or as it will be.
         for event in [codec.event_from_row(row) for row in rows]:  # all of them first: one may be unreadable
-            news.events.append(replace(event, before=book.position(event.subject)))
+            news.events.append(replace(event, before=book.position(event.subject) or final.get(event.subject)))
             book.apply(event)
+            if event.after is not None and event.after.status.is_final:
+                final[event.subject] = event.after
         side.put(book)
         return news
 
@@ -205,6 +232,25 @@ async def _as_it_is(connection: asyncpg.Connection) -> None:
 async def _head(connection: asyncpg.Connection) -> Head:
     row = await connection.fetchrow("SELECT revision, tick, hash, time FROM ledger_head")
     return Head(*cast("tuple[Any, ...]", row))
+
+
+# What may happen to a position that has ended. The book does not hold it: its state before stands in the events.
+_AFTER_THE_END = {EventType.REVERSED.value, EventType.RESTATED.value, EventType.FUNDING.value}
+
+
+async def _final(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record], revision: int) -> dict[UUID, Position]:
+    """As they were at a revision: the final positions among those that something happened to since."""
+    subjects = {row["subject"] for row in rows if row["type"] in _AFTER_THE_END}
+    if not subjects:
+        return {}
+    found = await connection.fetch(
+        "SELECT DISTINCT ON (subject) * FROM events WHERE subject = ANY($1) AND revision <= $2"
+        " ORDER BY subject, revision DESC",
+        list(subjects),
+        revision,
+    )
+    before = {row["subject"]: codec.event_from_row(row).after for row in found}
+    return {subject: after for subject, after in before.items() if after is not None and after.status.is_final}
 
 
 class _Side(NamedTuple):

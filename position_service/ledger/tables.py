@@ -79,6 +79,9 @@ positions = sa.Table(
     _text("labels"),  # JSON
     sa.Column("estimated", _EXACT, nullable=False),
     sa.Column("final_entry", _AMOUNT, nullable=False),
+    sa.Column("funding", _EXACT, nullable=False, server_default=sa.text("0")),
+    _text("other_funding", server_default=sa.text("'[]'")),  # JSON
+    _text("estimates", server_default=sa.text("'[]'")),  # JSON
     sa.Index(
         "one_live_position",
         "account",
@@ -88,6 +91,15 @@ positions = sa.Table(
         postgresql_where=sa.text("closed_at IS NULL"),
     ),
     sa.Index("positions_by_end", "closed_at"),
+    sa.Index(
+        "positions_ended",
+        "account",
+        "venue",
+        "symbol",
+        "closed_at",
+        postgresql_where=sa.text("closed_at IS NOT NULL"),
+    ),
+    sa.Index("positions_owing", "position_id", postgresql_where=sa.text("estimates <> '[]'")),
 )
 
 requests = sa.Table(
@@ -106,6 +118,15 @@ fills = sa.Table(
     sa.Column("account", sa.Text, primary_key=True),
     sa.Column("venue", sa.Text, primary_key=True),
     sa.Column("fill_id", sa.Text, primary_key=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+)
+
+payments = sa.Table(
+    "payments",
+    metadata,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("venue", sa.Text, primary_key=True),
+    sa.Column("payment_id", sa.Text, primary_key=True),
     sa.Column("revision", sa.BigInteger, nullable=False),
 )
 

@@ -238,8 +238,8 @@ async def state(client, database):
     """All there is, as the tables have it."""
     connection = await asyncpg.connect(database)
     try:
-        names = ["ledger_head", "events", "positions", "requests", "fills", "marks", "checks", "drifts", "runs"]
-        return {name: await connection.fetch(f"SELECT * FROM {name} ORDER BY 1") for name in names}
+        names = ["ledger_head", "events", "positions", "requests", "fills", "payments", "marks", "checks", "drifts"]
+        return {name: await connection.fetch(f"SELECT * FROM {name} ORDER BY 1") for name in [*names, "runs"]}
     finally:
         await connection.close()
 

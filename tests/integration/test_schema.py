@@ -28,6 +28,7 @@ AMOUNTS = {
     ("positions", "peak"): False,
     ("positions", "estimated"): True,
     ("positions", "final_entry"): False,
+    ("positions", "funding"): True,
     ("marks", "price"): False,
 }
 
@@ -61,6 +62,8 @@ async def test_migrations_and_tables_agree(database):
         "events_openings": "(type = ANY (ARRAY['position.opened'::text, 'position.opening'::text]))",
         "one_live_position": "(closed_at IS NULL)",
         "one_open_drift": "(status <> 'RESOLVED'::text)",
+        "positions_ended": "(closed_at IS NOT NULL)",
+        "positions_owing": "(estimates <> '[]'::text)",
     }
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from position_service import ids
 from position_service.domain.algebra import Fee
 from position_service.domain.drift import Drift, DriftKey, DriftStatus
-from position_service.domain.events import Event, EventType, Trade
-from position_service.domain.position import MarginMode, Position, Product, Side, Status
+from position_service.domain.events import Event, EventType, Funding, Trade
+from position_service.domain.position import Estimate, MarginMode, Position, Product, Side, Status
 from position_service.ledger import chain, codec, tables
 from position_service.ledger.feed import Feed, commits
 from tests.position_samples import NOW, position
@@ -55,6 +55,12 @@ positions = st.builds(
     other_fees=st.lists(st.tuples(texts, exact), max_size=3).map(tuple),
     labels=pairs,
     final_entry=amounts,
+    funding=exact,
+    other_funding=st.lists(st.tuples(texts, exact), max_size=2).map(tuple),
+    estimates=st.lists(
+        st.builds(Estimate, st.integers(1, 2**63 - 1), times, st.sampled_from(Side), amounts, amounts, exact),
+        max_size=2,
+    ).map(tuple),
 )
 drifts = st.builds(
     Drift,
@@ -81,6 +87,7 @@ trades = st.builds(
     realized=exact,
     fill_id=texts,
     executed_at=maybe | times,
+    funding=maybe | st.builds(Funding, texts, exact, texts, maybe | exact),
 )
 
 
@@ -133,6 +140,32 @@ def test_equal_positions_are_written_alike(held):
     """The hash covers the text: 0.5 and 0.500 are one amount."""
     padded = replace(held, size=held.size.quantize(Decimal("1E-18")), cost=held.cost.quantize(Decimal("1E-36")))
     assert codec.dumps(codec.position_json(padded)) == codec.dumps(codec.position_json(held))
+
+
+# An event's body as it was written before there were funding and outstanding estimates.
+OLD_BODY = (
+    '{"after":{"account":"main","asset":"BTC/USD","at_risk":false,"closed_at":null,"cost":"21000","deadline":null,'
+    '"estimated":"0","final_entry":"0","labels":[],"leverage":"1","liquidation_price":null,"margin_mode":null,'
+    '"opened_at":"2026-03-01T12:00:00+00:00","other_fees":[],"peak":"0.5",'
+    '"position_id":"00000000-0000-0000-0000-000000000007","product":"PERPETUAL","realized":"0","returns_to":null,'
+    '"revision":3,"side":"LONG","size":"0.5","status":"OPEN","symbol":"BTC",'
+    '"updated_at":"2026-03-01T12:00:00+00:00","venue":"hyperliquid"},"trade":{"executed_at":null,"fee":["0",""],'
+    '"fill_id":"","price":"42000","realized":"0","size":"0.5"}}'
+)
+
+
+def test_what_was_written_before_is_read_and_would_be_written_alike():
+    held = position(revision=3)
+    event = Event(3, NOW, EventType.OPENED, "main", held.position_id, "", "", "", after=held, commit=3)
+    event = replace(event, trade=Trade(held.size, Decimal(42_000)))
+    assert codec.event_from_row(row_of(event) | {"body": OLD_BODY}) == replace(event, hash=b"")
+    assert codec.event_body(event) == OLD_BODY
+
+
+def test_a_row_of_a_later_schema_is_read():
+    held = position(revision=3)
+    row = dict(zip(columns(tables.positions), codec.position_row(held), strict=True))
+    assert codec.position_from_row(row | {"column_of_tomorrow": 1}) == held
 
 
 LINK = {
