@@ -160,6 +160,19 @@ def test_it_belongs_to_what_was_held_then_though_that_has_ended(desk):
     assert desk.book.positions == {live.position_id: live}
 
 
+def test_payments_of_one_batch_find_each_their_own(desk):
+    first, second = [desk.change(close(desk.open())) for _ in range(2)]
+    both = [replace(payment(n), paid_at=p.closed_at) for n, p in enumerate((first, second))]
+    assert [e.subject for e in desk.do(paid(*both))] == [first.position_id, second.position_id]
+
+
+def test_at_the_moment_of_a_flip_it_belongs_to_what_is_held_now(desk):
+    desk.do(fills(fill(-9, "1", "100")))
+    desk.do(fills(fill(-8, "-2", "100")))
+    (live,) = desk.book.positions.values()
+    assert owner(desk, replace(payment(1), paid_at=live.opened_at)) == live.position_id
+
+
 def test_what_the_book_learnt_of_late_was_held_before(desk):
     early = replace(payment(1), paid_at=NOW - timedelta(days=1))
     assert refused(desk, early) == "funding[0]"
@@ -191,7 +204,11 @@ def test_what_is_nobodys_is_refused_by_name_and_nothing_is_booked(desk, late):
 def test_what_was_only_announced_was_not_held(desk):
     announced = desk.open(pending=True)
     assert owner(desk, payment(1)) == announced.position_id  # the venue pays only what is held
-    desk.do(c.CancelOpen(c.Ref(announced.position_id)))
+    cancel = c.CancelOpen(c.Ref(announced.position_id))
+    batch = desk.decide(cancel)
+    with pytest.raises(InvalidValue):
+        decide(batch, paid(payment(0)), desk.context())
+    desk.do(cancel)
     assert refused(desk, payment(0)) == "funding[0]"
 
 

@@ -154,6 +154,13 @@ def test_one_fill_restates_the_oldest_estimates_first_and_trades_the_rest(desk):
     assert [p.realized for p in desk.final().values()] == [-11, -44, Decimal("-0.5")]
 
 
+@pytest.mark.parametrize(("sold", "type_"), [("-2.5", EventType.REDUCED), ("-3", EventType.CLOSED)])
+def test_what_a_fill_has_beyond_the_estimates_closes_what_is_left(desk, sold, type_):
+    held = desk.open("3", "100")
+    desk.do(guess(held, "1", "110"))
+    assert types(desk.do(fills(executed(desk, fill(1, sold, "90"))))) == [REVERSED, RESTATED, type_]
+
+
 def test_the_fees_of_a_fill_in_pieces_add_up(desk):
     held = desk.open("3", "100")
     desk.do(guess(held, "2", "110"))
