@@ -38,7 +38,14 @@ from reconciler_service.venues import VenueError
 KEPT = "KEEP_LOCAL"
 _OPEN = "CONFIRMED, ACKNOWLEDGED, SNOOZED"
 _Event = position_pb2.PositionEventType
-_RISK = {_Event.POSITION_EVENT_TYPE_RISK_ENTERED, _Event.POSITION_EVENT_TYPE_RISK_LEFT}
+# Events that leave what is held as it is: size, side, price and settings.
+_HARMLESS = {
+    _Event.POSITION_EVENT_TYPE_RISK_ENTERED,
+    _Event.POSITION_EVENT_TYPE_RISK_LEFT,
+    _Event.POSITION_EVENT_TYPE_REVERSED,
+    _Event.POSITION_EVENT_TYPE_RESTATED,
+    _Event.POSITION_EVENT_TYPE_FUNDING,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +158,8 @@ class Resolver:
     async def _was_begun(self, case: _Case, local: BookPosition | None) -> bool:
         """Whether an earlier attempt has corrected something. Raises RpcError when anybody else moved the position.
 
-        What changes no amount is no move: crossing the risk threshold, and of wrong exposure a setting.
+        What leaves the holding as it is is no move: crossing the risk threshold, a restated estimate, funding, and of
+        wrong exposure a setting.
         """
         seen, known = case.sent.local.revision, case.known
         if local is None and not seen:
@@ -163,7 +171,7 @@ class Resolver:
             symbol=known.symbol,
             after_revision=seen,
         )
-        harmless = _RISK if known.kind in SETTINGS else _RISK | {_Event.POSITION_EVENT_TYPE_UPDATED}
+        harmless = _HARMLESS if known.kind in SETTINGS else _HARMLESS | {_Event.POSITION_EVENT_TYPE_UPDATED}
         events = await self._book.history(request)
         ours = [event for event in events if event.request_id.startswith(case.prefix)]
         others = [event for event in events if event not in ours and event.type not in harmless]

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from trueup.position.v1 import position_pb2
 from trueup.position.v1 import position_service_pb2 as book_pb
 from trueup.reconciler.v1 import reconciler_service_pb2 as pb
@@ -289,3 +290,33 @@ async def test_an_attempt_that_was_cut_off_is_finished_by_the_next(desk: Desk) -
     assert after is not None
     assert after.revision == corrected.revision
     assert await is_clean(desk, "BTC")
+
+
+async def test_what_was_adopted_is_restated_by_the_fill_when_it_arrives(desk: Desk) -> None:
+    """Funding comes between the case and the decision: it is no move of the position."""
+    (sold,) = desk.exchange.close(scenario.DESK, "SOL")
+    drift = await found(desk, "SOL")
+    at = Timestamp()
+    at.FromMilliseconds(sold.time)
+    payment = book_pb.FundingPayment(symbol="SOL", payment_id="p1", amount="-0.25", paid_at=at)
+    await desk.book.RecordFills(book_pb.RecordFillsRequest(account=drift.account, funding=[payment]))
+    await resolve(desk, drift, ADOPT)
+    guessed = await ended(desk, "SOL")
+    assert (guessed.estimated_pnl, guessed.funding) == (guessed.realized_pnl, "-0.25")
+    assert Decimal(guessed.realized_pnl) == (sold.price - Decimal("98.5")) * 120
+    fill = book_pb.Fill(
+        symbol="SOL",
+        fill_id=str(sold.tid),
+        is_buy=False,
+        size=f"{sold.size:f}",
+        price=f"{sold.price:f}",
+        fee=f"{sold.fee:f}",
+        fee_currency=sold.fee_token,
+        executed_at=at,
+    )
+    answer = await desk.book.RecordFills(book_pb.RecordFillsRequest(account=drift.account, fills=[fill]))
+    assert answer.restated == 1
+    assert await is_clean(desk, "SOL")
+    final = await ended(desk, "SOL")
+    assert Decimal(final.realized_pnl) == (sold.price - Decimal("98.5")) * 120 - sold.fee
+    assert (final.position_id, final.estimated_pnl, final.funding) == (guessed.position_id, "0", "-0.25")
