@@ -18,6 +18,7 @@ from grpckit.rest.server import HttpServer, from_settings
 from grpckit.rest.upstream import Upstream
 from grpckit.server import Server, Service
 from position_service import database
+from position_service.domain.risk import Rules
 from position_service.embedded import EmbeddedPostgres, default_folder
 from position_service.errors import translate
 from position_service.ledger.history import History
@@ -88,7 +89,7 @@ class PositionApp:
 
     def _serve(self, ledger: Ledger, store: Store) -> Server:
         history, settings = History(store), self._settings
-        contexts = Contexts(settings.liquidation_threshold)
+        contexts = Contexts(Rules(settings.liquidation_threshold, settings.maintenance_margin))
         events = Log(ledger, history, Watching(progress_s=settings.watch_progress_interval))
         retention = timedelta(days=settings.retention_days)
         positions = PositionServicer(ledger, history, Reads(ledger, history), events, contexts, retention)

@@ -192,10 +192,10 @@ def _mark(p: svc.PriceUpdate, index: int, now: datetime) -> tuple[Instrument, Ma
     return Instrument(p.venue or naming.VENUE, p.symbol), Mark(Decimal(p.price), observed_at or now)
 
 
-def position(view: View | None, p: Position) -> pb.Position:
-    """A position with what follows from its mark and from reconciliation; without them when there is no view, which is
-    how it stands in a past state: today's mark says nothing about yesterday's position."""
-    message = pb.Position(
+def position(p: Position) -> pb.Position:
+    """A position as it stands in its events, without what follows from marks, settings and reconciliation: those of
+    today say nothing about yesterday's position."""
+    return pb.Position(
         position_id=str(p.position_id),
         account=p.account,
         venue=p.venue,
@@ -225,9 +225,6 @@ def position(view: View | None, p: Position) -> pb.Position:
         peak_size=canonical(p.peak),
         at_risk=p.at_risk,
     )
-    if view is not None and not p.status.is_final:
-        _add_valuation(message, view, p)
-    return message
 
 
 def _estimate(e: Estimate) -> pb.Estimate:
@@ -240,22 +237,35 @@ def _estimate(e: Estimate) -> pb.Estimate:
     )
 
 
-def _add_valuation(message: pb.Position, view: View, p: Position) -> None:
+def valued(p: Position, view: View, rules: risk.Rules) -> pb.Position:
+    """A position as it is now, with what follows from its mark and from reconciliation."""
+    message = position(p)
+    if p.status.is_final:
+        return message
     message.initial_margin = canonical(risk.initial_margin(p))
+    if estimate := risk.estimated_liquidation(p, rules):
+        message.estimated_liquidation_price = canonical(estimate)
     if mark := view.mark(p.instrument):
-        valuation = risk.value(p, mark.price)
-        message.mark_price = canonical(mark.price)
-        message.mark_observed_at.FromDatetime(mark.observed_at)
-        message.unrealized_pnl = canonical(valuation.unrealized_pnl)
-        message.pnl_percent = canonical(valuation.pnl_percent)
-        message.return_on_margin = canonical(valuation.return_on_margin)
-        message.notional_value = canonical(valuation.notional)
-        if valuation.distance_percent is not None:
-            message.liquidation_distance_percent = canonical(valuation.distance_percent)
+        _add_valuation(message, p, mark, rules)
     status, last_ok = verdict(view, p)
     message.reconciliation_status = _VERDICT_PB[status]
     if last_ok is not None:
         message.last_reconciled_at.FromDatetime(last_ok)
+    return message
+
+
+def _add_valuation(message: pb.Position, p: Position, mark: Mark, rules: risk.Rules) -> None:
+    valuation = risk.value(p, mark.price, rules)
+    message.mark_price = canonical(mark.price)
+    message.mark_observed_at.FromDatetime(mark.observed_at)
+    message.unrealized_pnl = canonical(valuation.unrealized_pnl)
+    message.pnl_percent = canonical(valuation.pnl_percent)
+    message.return_on_margin = canonical(valuation.return_on_margin)
+    message.notional_value = canonical(valuation.notional)
+    if valuation.distance_percent is not None and valuation.margin_ratio is not None:
+        message.liquidation_distance_percent = canonical(valuation.distance_percent)
+        message.margin_ratio = canonical(valuation.margin_ratio)
+    message.at_risk = risk.is_at_risk(p, mark.price, rules)
 
 
 def summary(s: Summary, revision: int) -> svc.GetPortfolioSummaryResponse:
@@ -288,8 +298,8 @@ def position_event(event: Event) -> pb.PositionEvent:
         actor=event.actor,
         request_id=event.request_id,
         reason=event.reason,
-        before=position(None, event.before) if event.before else None,
-        after=position(None, event.after) if event.after else None,
+        before=position(event.before) if event.before else None,
+        after=position(event.after) if event.after else None,
         note=event.note,
         hash=event.hash,
     )

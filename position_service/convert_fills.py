@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from trueup.position.v1 import position_pb2 as pb
 from trueup.position.v1 import position_service_pb2 as svc
 
 from position_service import convert
@@ -57,14 +58,14 @@ def _payment(p: svc.FundingPayment, index: int) -> c.FundingPayment:
     return c.FundingPayment(venue, symbol, Funding(p.payment_id, Decimal(p.amount), p.currency, rate), paid_at)
 
 
-def recorded(draft: Draft, request: svc.RecordFillsRequest) -> svc.RecordFillsResponse:
-    """The answer to what a draft has booked of a request."""
+def recorded(draft: Draft, request: svc.RecordFillsRequest, positions: list[pb.Position]) -> svc.RecordFillsResponse:
+    """The answer to what a draft has booked of a request; ``positions`` are those it changed, as they are shown."""
     events = (e for e in draft.events if e.type is EventType.RESTATED)
     restated = {(e.after.venue, e.trade.fill_id) for e in events if e.after and e.trade}
     return svc.RecordFillsResponse(
         applied=len(draft.fills),
         duplicates=len(request.fills) - len(draft.fills),
-        positions=[convert.position(draft, p) for p in draft.positions.values()],
+        positions=positions,
         revision=draft.revision,
         funding_applied=len(draft.payments),
         funding_duplicates=len(request.funding) - len(draft.payments),

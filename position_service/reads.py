@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 from heapq import nsmallest
 from typing import Any
@@ -16,6 +17,7 @@ from position_service.domain.errors import InvalidValue, PositionNotFound
 from position_service.domain.events import Event
 from position_service.domain.portfolio import Summary
 from position_service.domain.position import Position, Status
+from position_service.domain.risk import Rules
 from position_service.domain.steps import resolve
 from position_service.errors import revision_in_future
 from position_service.ledger.history import History
@@ -87,24 +89,24 @@ class Reads:
         more = len(found) > size
         return found[:size], page.token(str(found[size - 1].position_id)) if more else ""
 
-    def at_risk(self, book: Book, request: Any, threshold: Decimal) -> tuple[list[Position], str]:
+    def at_risk(self, book: Book, request: Any, rules: Rules) -> tuple[list[Position], str]:
         """A page of the positions at risk, nearest to liquidation first, and the token of the next.
 
         The list is made anew for every page, as marks move: a token is a place in it.
         """
         size, start = page.size(request), page.start(request)
         skip = page.revision(start) if start else 0
-        wanted = Decimal(request.threshold) if request.threshold else threshold
+        wanted = replace(rules, threshold=Decimal(request.threshold)) if request.threshold else rules
         found = portfolio.at_risk(book, (p for p in book.positions.values() if matches(request, p)), wanted)
         more = len(found) > skip + size
         return found[skip : skip + size], page.token(str(skip + size)) if more else ""
 
-    def summary(self, book: Book, request: Any) -> Summary:
+    def summary(self, book: Book, request: Any, rules: Rules) -> Summary:
         """The live positions of an account and venue, or of all, added up."""
         total = Summary()
         for position in book.positions.values():
             if request.account in ("", position.account) and request.venue in ("", position.venue):
-                total.add(book, position)
+                total.add(book, position, rules)
         return total
 
     async def history(self, request: Any) -> tuple[list[Event], str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from google.protobuf.message import Message
+from trueup.position.v1 import position_pb2 as pb
 from trueup.position.v1 import position_service_pb2 as svc
 from trueup.position.v1 import position_service_pb2_grpc as rpc
 from trueup.types.v1 import types_pb2
@@ -17,9 +17,11 @@ from trueup.types.v1 import types_pb2
 from grpckit.caller import caller
 from position_service import convert, convert_fills
 from position_service.domain import commands as c
-from position_service.domain.book import Book, Draft
+from position_service.domain.book import Book, Draft, View
 from position_service.domain.decide import MOVES
 from position_service.domain.errors import PositionNotFound
+from position_service.domain.position import Position
+from position_service.domain.risk import Rules
 from position_service.domain.steps import Context
 from position_service.domain.transitions import require
 from position_service.errors import revision_in_future
@@ -37,7 +39,7 @@ Answer = TypeVar("Answer", bound=Message)
 class Contexts:
     """Makes the context of a decision from a request and its caller."""
 
-    threshold: Decimal
+    rules: Rules
 
     def of(self, request: Any) -> Context:
         """The committer replaces the time by the batch's own."""
@@ -47,7 +49,7 @@ class Contexts:
             request_id=getattr(request, "request_id", "") or str(uuid4()),
             reason=getattr(request, "reason", ""),
             new_id=uuid7,
-            threshold=self.threshold,
+            rules=self.rules,
         )
 
 
@@ -64,6 +66,10 @@ class PositionServicer(rpc.PositionServiceServicer):
         self._contexts = contexts
         self._retention = retention
 
+    def _shown(self, view: View | None, p: Position) -> pb.Position:
+        """A position as it is in a view; of a past state, without one, only what is a fact of it."""
+        return convert.position(p) if view is None else convert.valued(p, view, self._contexts.rules)
+
     async def _write(
         self, request: Message, command: c.Command, respond: Callable[[Draft], Answer], response: type[Answer]
     ) -> Answer:
@@ -77,7 +83,7 @@ class PositionServicer(rpc.PositionServiceServicer):
         def respond(draft: Draft) -> Answer:
             after = draft.events[-1].after
             assert after is not None
-            return response(position=convert.position(draft, after), revision=draft.revision)
+            return response(position=self._shown(draft, after), revision=draft.revision)
 
         try:
             return await self._write(request, command, respond, response)
@@ -131,7 +137,8 @@ class PositionServicer(rpc.PositionServiceServicer):
 
     async def RecordFills(self, request: svc.RecordFillsRequest, context: Any) -> svc.RecordFillsResponse:
         def respond(draft: Draft) -> svc.RecordFillsResponse:
-            return convert_fills.recorded(draft, request)
+            positions = [self._shown(draft, p) for p in draft.positions.values()]
+            return convert_fills.recorded(draft, request, positions)
 
         return await self._write(request, convert_fills.record_fills(request), respond, svc.RecordFillsResponse)
 
@@ -148,7 +155,7 @@ class PositionServicer(rpc.PositionServiceServicer):
         revision = book.revision  # before any SQL: the book moves on, and an answer must not claim what it lacks
         as_of = await self._reads.as_of(book, request)
         found = await self._reads.one(book, convert.ref(request), as_of)
-        position = convert.position(book if as_of is None else None, found)
+        position = self._shown(book if as_of is None else None, found)
         return svc.GetPositionResponse(position=position, revision=revision if as_of is None else as_of)
 
     async def ListPositions(self, request: svc.ListPositionsRequest, context: Any) -> svc.ListPositionsResponse:
@@ -156,7 +163,7 @@ class PositionServicer(rpc.PositionServiceServicer):
         revision = book.revision
         as_of = await self._reads.as_of(book, request)
         found, next_token = await self._reads.many(book, request, as_of)
-        positions = [convert.position(book if as_of is None else None, p) for p in found]
+        positions = [self._shown(book if as_of is None else None, p) for p in found]
         return svc.ListPositionsResponse(
             positions=positions, next_page_token=next_token, revision=revision if as_of is None else as_of
         )
@@ -165,15 +172,15 @@ class PositionServicer(rpc.PositionServiceServicer):
         self, request: svc.ListPositionsAtRiskRequest, context: Any
     ) -> svc.ListPositionsAtRiskResponse:
         book = await self._ledger.book()
-        found, next_token = self._reads.at_risk(book, request, self._contexts.threshold)
-        positions = [convert.position(book, p) for p in found]
+        found, next_token = self._reads.at_risk(book, request, self._contexts.rules)
+        positions = [self._shown(book, p) for p in found]
         return svc.ListPositionsAtRiskResponse(positions=positions, next_page_token=next_token, revision=book.revision)
 
     async def GetPortfolioSummary(
         self, request: svc.GetPortfolioSummaryRequest, context: Any
     ) -> svc.GetPortfolioSummaryResponse:
         book = await self._ledger.book()
-        return convert.summary(self._reads.summary(book, request), book.revision)
+        return convert.summary(self._reads.summary(book, request, self._contexts.rules), book.revision)
 
     async def ListPositionHistory(
         self, request: svc.ListPositionHistoryRequest, context: Any
@@ -209,7 +216,7 @@ class PositionServicer(rpc.PositionServiceServicer):
         book = await self._ledger.book()
         after = beginning(request, with_state=request.include_current, head=book.revision)
         if request.include_current:
-            for message in _snapshot(book, request):
+            for message in self._snapshot(book, request):
                 yield message
         stream = self._log.follow(
             after,
@@ -220,18 +227,17 @@ class PositionServicer(rpc.PositionServiceServicer):
         async for message in stream:
             yield message
 
-
-def _snapshot(book: Book, request: svc.WatchPositionsRequest) -> Iterator[svc.WatchPositionsResponse]:
-    """The live positions that match; only the last message carries the revision to resume after."""
-    # What is live is taken at once, at one revision; the messages are made as they are read.
-    revision, found = book.revision, [p for p in book.positions.values() if matches(request, p)]
-    phase = types_pb2.STREAM_PHASE_SNAPSHOT
-    for positions, last in parts(convert.position(book, p) for p in found):
-        yield svc.WatchPositionsResponse(
-            phase=phase, positions=positions, snapshot_end=last, revision=revision if last else 0
-        )
-    if not found:
-        yield svc.WatchPositionsResponse(phase=phase, snapshot_end=True, revision=revision)
+    def _snapshot(self, book: Book, request: svc.WatchPositionsRequest) -> Iterator[svc.WatchPositionsResponse]:
+        """The live positions that match; only the last message carries the revision to resume after."""
+        # What is live is taken at once, at one revision; the messages are made as they are read.
+        revision, found = book.revision, [p for p in book.positions.values() if matches(request, p)]
+        phase = types_pb2.STREAM_PHASE_SNAPSHOT
+        for positions, last in parts(self._shown(book, p) for p in found):
+            yield svc.WatchPositionsResponse(
+                phase=phase, positions=positions, snapshot_end=last, revision=revision if last else 0
+            )
+        if not found:
+            yield svc.WatchPositionsResponse(phase=phase, snapshot_end=True, revision=revision)
 
 
 def _events(commit: Commit, request: svc.WatchPositionsRequest) -> Iterator[svc.WatchPositionsResponse]:

@@ -26,6 +26,12 @@ class PositionSettings(Settings):
     liquidation_threshold: Decimal = Field(
         default=Decimal(5), ge=0, le=100, description="Percent of the mark at which a position is at risk."
     )
+    maintenance_margin: Decimal = Field(
+        default=Decimal("0.0125"),
+        ge=0,
+        lt=1,
+        description="Share of the notional to be kept as margin, for estimates of liquidation prices.",
+    )
     retention_days: int = Field(
         default=60, ge=1, le=36_500, description="Days after which PurgeClosedPositions removes ended positions."
     )

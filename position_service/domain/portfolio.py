@@ -9,7 +9,7 @@ from decimal import Decimal
 from position_service.domain.book import View
 from position_service.domain.numbers import ZERO
 from position_service.domain.position import Position, Side
-from position_service.domain.risk import distance_percent, is_at_risk
+from position_service.domain.risk import Rules, distance_percent, is_at_risk
 
 
 @dataclass(slots=True)
@@ -28,10 +28,9 @@ class Summary:
     assets: set[str] = field(default_factory=set)
     missing_marks: set[str] = field(default_factory=set)
 
-    def add(self, view: View, position: Position) -> None:
+    def add(self, view: View, position: Position, rules: Rules) -> None:
         """Take one more position into account."""
         self.positions += 1
-        self.at_risk += position.at_risk
         self.realized += position.realized
         self.funding += position.funding
         self.assets.add(position.asset)
@@ -39,6 +38,7 @@ class Summary:
         if mark is None:
             self.missing_marks.add(f"{position.venue}/{position.symbol}")
             return
+        self.at_risk += is_at_risk(position, mark.price, rules)
         notional = position.size * mark.price
         self.unrealized += (notional - position.cost) * position.side.sign
         if position.side is Side.LONG:
@@ -47,13 +47,13 @@ class Summary:
             self.short_notional += notional
 
 
-def at_risk(view: View, positions: Iterable[Position], threshold: Decimal) -> list[Position]:
-    """The positions within ``threshold`` percent of their liquidation price, nearest first."""
+def at_risk(view: View, positions: Iterable[Position], rules: Rules) -> list[Position]:
+    """The positions within the threshold of their liquidation price, given or estimated, nearest first."""
     found = []
     for position in positions:
         mark = view.mark(position.instrument)
-        if mark is not None and is_at_risk(position, mark.price, threshold):
-            distance = distance_percent(position, mark.price)
+        if mark is not None and is_at_risk(position, mark.price, rules):
+            distance = distance_percent(position, mark.price, rules)
             assert distance is not None  # nothing without a liquidation price is at risk
             found.append((distance, position.position_id, position))
     return [position for _, _, position in sorted(found, key=lambda entry: entry[:2])]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
 from uuid import UUID
 
 from position_service.domain import commands as c
@@ -13,7 +12,7 @@ from position_service.domain.book import Draft, View
 from position_service.domain.errors import AmbiguousAsset, PositionNotFound, StaleRevision
 from position_service.domain.events import Event, EventType, Trade
 from position_service.domain.position import Position
-from position_service.domain.risk import is_at_risk
+from position_service.domain.risk import Rules, is_at_risk
 from position_service.domain.transitions import Move, require
 
 
@@ -26,7 +25,7 @@ class Context:
     request_id: str
     reason: str
     new_id: Callable[[], UUID]
-    threshold: Decimal = Decimal(5)  # percent; at or below it a position is at risk
+    rules: Rules = field(default_factory=Rules)
 
 
 def resolve(view: View, ref: c.Ref) -> Position:
@@ -93,10 +92,8 @@ def emit(
 
 def watch_risk(draft: Draft, context: Context, position: Position) -> Position:
     """Append RISK_ENTERED or RISK_LEFT when the newest mark says something else than the position."""
-    if position.liquidation_price is None and not position.at_risk:
-        return position
     mark = draft.mark(position.instrument)
-    at_risk = is_at_risk(position, mark.price if mark else None, context.threshold)
+    at_risk = is_at_risk(position, mark.price if mark else None, context.rules)
     if at_risk == position.at_risk:
         return position
     type_ = EventType.RISK_ENTERED if at_risk else EventType.RISK_LEFT

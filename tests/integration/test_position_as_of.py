@@ -23,6 +23,8 @@ DERIVED = [
     "notional_value",
     "initial_margin",
     "liquidation_distance_percent",
+    "estimated_liquidation_price",
+    "margin_ratio",
     "reconciliation_status",
     "last_reconciled_at",
 ]

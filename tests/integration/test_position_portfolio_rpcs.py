@@ -43,6 +43,7 @@ async def test_the_example_of_the_design(client):
     assert (summary.total_notional_value, summary.net_notional, summary.positions_at_risk) == ("21250", "21250", 0)
     listed = await client.call("ListPositionsAtRisk", threshold="10.6")
     assert [p.liquidation_distance_percent for p in listed.positions] == ["10.588235294117647059"]
+    assert [(p.margin_ratio, p.estimated_liquidation_price) for p in listed.positions] == [("0.105882352941176471", "")]
     assert not (await client.call("ListPositionsAtRisk", threshold="10.5")).positions
 
 
@@ -141,6 +142,30 @@ async def test_the_threshold_is_the_servers_own_unless_given(start_position):
     await some_at_risk(client)
     assert await near(client) == ["CROSSED", "SHORT"]
     assert await near(client, threshold="3") == ["CROSSED", "SHORT", "NEAR"]
+
+
+async def test_an_estimate_is_told_apart_and_decides_where_no_price_is_given(client, start_position):
+    opened = await client.open("BTC", price="100", leverage="10")
+    assert (opened.liquidation_price, opened.estimated_liquidation_price) == ("", "91.139240506329113924")
+    for name, fields in {"GIVEN": {"liquidation_price": "80"}, "SPOT": {"product": "PRODUCT_SPOT"}}.items():
+        assert not (await client.open(name, price="100", leverage="10", **fields)).estimated_liquidation_price
+    await mark(client, BTC="95", GIVEN="95", SPOT="95")
+    (near_it,) = (await client.call("ListPositionsAtRisk")).positions
+    assert (near_it.symbol, near_it.at_risk, near_it.liquidation_price) == ("BTC", True, "")
+    assert near_it.liquidation_distance_percent == "4.063957361758827448"
+    assert near_it.margin_ratio == "0.040639573617588274"
+    assert (await client.call("GetPortfolioSummary")).positions_at_risk == 1
+    events = (await client.call("ListPositionHistory", symbol="BTC")).events
+    assert [e.type for e in events] == [2, 13]  # OPENED, RISK_ENTERED
+    # Facts of the past do not change with a setting of today; what is shown of now does, before any price moves.
+    assert not events[-1].after.estimated_liquidation_price
+    strict = Client((await start_position(maintenance_margin=Decimal("0.05"))).channel)
+    assert (await strict.call("GetPosition", symbol="BTC")).position.estimated_liquidation_price == (
+        "94.736842105263157895"
+    )
+    lax = Client((await start_position(maintenance_margin=Decimal(0))).channel)
+    assert await near(lax) == []
+    assert not (await lax.call("GetPosition", symbol="BTC")).position.at_risk
 
 
 async def test_who_is_at_risk_is_filtered(client):

@@ -11,20 +11,21 @@ from hypothesis import strategies as st
 from position_service.domain import commands as c
 from position_service.domain.portfolio import Summary, at_risk
 from position_service.domain.position import Instrument, Side
+from position_service.domain.risk import Rules
 from tests.position_samples import BTC, Desk
 
-FIVE = Decimal(5)
+RULES = Rules()
 
 
 def summed(desk: Desk) -> Summary:
     total = Summary()
     for position in desk.book.positions.values():
-        total.add(desk.book, position)
+        total.add(desk.book, position, RULES)
     return total
 
 
-def nearest(desk: Desk, threshold: Decimal = FIVE) -> list[str]:
-    return [p.symbol for p in at_risk(desk.book, desk.book.positions.values(), threshold)]
+def nearest(desk: Desk, threshold: str = "5") -> list[str]:
+    return [p.symbol for p in at_risk(desk.book, desk.book.positions.values(), Rules(Decimal(threshold)))]
 
 
 def hold(desk: Desk, symbol: str, mark: str | None, size: str = "1", price: str = "100", **values: object):
@@ -110,13 +111,23 @@ def test_the_nearest_to_liquidation_comes_first_and_what_is_crossed_before_all()
     hold(desk, "UNKNOWN", "100")
     hold(desk, "UNMARKED", None, liquidation_price=Decimal(99))
     assert nearest(desk) == ["CROSSED", "SHORT", "NEAR", "EDGE"]
-    assert nearest(desk, Decimal(10)) == ["CROSSED", "SHORT", "NEAR", "EDGE", "BEYOND", "FAR"]
-    assert nearest(desk, Decimal(2)) == ["CROSSED", "SHORT"]
-    assert nearest(desk, Decimal(0)) == ["CROSSED"]
+    assert nearest(desk, "10") == ["CROSSED", "SHORT", "NEAR", "EDGE", "BEYOND", "FAR"]
+    assert nearest(desk, "2") == ["CROSSED", "SHORT"]
+    assert nearest(desk, "0") == ["CROSSED"]
+
+
+def test_an_estimate_stands_in_for_a_price_that_is_not_given():
+    desk = Desk()
+    hold(desk, "GIVEN", "100", liquidation_price=Decimal(97), leverage=Decimal(10))
+    hold(desk, "FAR", "100", leverage=Decimal(10))  # estimated at 91.13...
+    hold(desk, "NEAR", "93", leverage=Decimal(10))
+    assert nearest(desk) == ["NEAR", "GIVEN"]
+    assert nearest(desk, "9") == ["NEAR", "GIVEN", "FAR"]
+    assert summed(desk).at_risk == 2
 
 
 def test_equally_near_ones_come_in_the_order_they_were_opened():
     desk = Desk()
     opened = [hold(desk, f"S{n}", "100", liquidation_price=Decimal(97)) for n in (3, 1, 2)]
-    found = at_risk(desk.book, reversed(list(desk.book.positions.values())), FIVE)
+    found = at_risk(desk.book, reversed(list(desk.book.positions.values())), RULES)
     assert [p.position_id for p in found] == [p.position_id for p in opened]
