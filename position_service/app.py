@@ -92,7 +92,8 @@ class PositionApp:
         contexts = Contexts(Rules(settings.liquidation_threshold, settings.maintenance_margin))
         events = Log(ledger, history, Watching(progress_s=settings.watch_progress_interval))
         retention = timedelta(days=settings.retention_days)
-        positions = PositionServicer(ledger, history, Reads(ledger, history), events, contexts, retention)
+        reads = Reads(ledger, history, timedelta(seconds=settings.mark_max_age))
+        positions = PositionServicer(ledger, history, reads, events, contexts, retention)
         runs = ReconciliationLogServicer(ledger, history, events, contexts, Leases(store))
         services = [
             Service(SERVICES[0], add_PositionServiceServicer_to_server, positions),

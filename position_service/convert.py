@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -280,10 +280,17 @@ def summary(s: Summary, revision: int) -> svc.GetPortfolioSummaryResponse:
         long_notional=canonical(shown(s.long_notional)),
         short_notional=canonical(shown(s.short_notional)),
         net_notional=canonical(shown(s.long_notional - s.short_notional)),
-        missing_marks=sorted(s.missing_marks),
+        missing_marks=_names(s.missing_marks),
         revision=revision,
         total_funding=canonical(shown(s.funding)),
+        confirmed_pnl=canonical(shown(s.realized - s.estimated)),
+        estimated_pnl=canonical(shown(s.estimated)),
+        old_marks=_names(s.old_marks),
     )
+
+
+def _names(instruments: Iterable[Instrument]) -> list[str]:
+    return sorted(f"{instrument.venue}/{instrument.symbol}" for instrument in instruments)
 
 
 def position_event(event: Event) -> pb.PositionEvent:

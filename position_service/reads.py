@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from heapq import nsmallest
 from typing import Any
@@ -30,9 +31,10 @@ _FILTERS = ("account", "venue", "symbol", "asset")
 class Reads:
     """Every method raises StoreUnavailable when the database does not answer."""
 
-    def __init__(self, ledger: Ledger, history: History) -> None:
+    def __init__(self, ledger: Ledger, history: History, mark_max_age: timedelta) -> None:
         self._ledger = ledger
         self._history = history
+        self._mark_max_age = mark_max_age
 
     async def book(self, request: Any) -> Book:
         """The book, never stale, and not before ``min_revision`` either: waits for that as long as the call lives."""
@@ -103,7 +105,7 @@ class Reads:
 
     def summary(self, book: Book, request: Any, rules: Rules) -> Summary:
         """The live positions of an account and venue, or of all, added up."""
-        total = Summary()
+        total = Summary(oldest=datetime.now(UTC) - self._mark_max_age)
         for position in book.positions.values():
             if request.account in ("", position.account) and request.venue in ("", position.venue):
                 total.add(book, position, rules)

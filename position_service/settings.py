@@ -32,6 +32,12 @@ class PositionSettings(Settings):
         lt=1,
         description="Share of the notional to be kept as margin, for estimates of liquidation prices.",
     )
+    mark_max_age: float = Field(
+        default=300.0,
+        gt=0,
+        le=31_536_000,
+        description="Seconds after which a mark is too old for the portfolio's sums.",
+    )
     retention_days: int = Field(
         default=60, ge=1, le=36_500, description="Days after which PurgeClosedPositions removes ended positions."
     )

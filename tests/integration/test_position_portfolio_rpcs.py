@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from trueup.position.v1 import position_service_pb2 as pb
 
-from tests.position_client import Client
+from tests.position_client import Client, stamp
 
 SHORT = 2
 
@@ -32,6 +33,8 @@ async def test_an_empty_portfolio(client):
         long_notional="0",
         short_notional="0",
         net_notional="0",
+        confirmed_pnl="0",
+        estimated_pnl="0",
     )
 
 
@@ -68,6 +71,8 @@ async def test_sums_are_exact_and_longs_and_shorts_apart(client):
         assets=["BTC/USD", "DOGE/USD", "ETH/USD", "SOL/USD"],
         missing_marks=["coinbase/DOGE"],
         revision=8,
+        confirmed_pnl="6.899999999999999999",
+        estimated_pnl="0",
     )
 
 
@@ -86,6 +91,26 @@ async def test_the_summary_of_an_account_or_venue(client):
     assert await summed(venue="hyperliquid") == (2, "30", [])
     assert await summed(account="other", venue="hyperliquid") == (1, "20", [])
     assert await summed(account="nobody") == (0, "0", [])
+
+
+async def test_old_marks_and_guesses_are_told_apart(client, start_position):
+    for symbol in ("BTC", "ETH", "SOL"):
+        await client.open(symbol, size="2")
+    await client.call("ReducePosition", symbol="BTC", size="1", price="107")
+    await client.call("AdjustPosition", symbol="ETH", size="1", close_price="103", reason_code="X", estimated=True)
+    ages = {"BTC": timedelta(seconds=10), "ETH": timedelta(seconds=400)}
+    prices = [pb.PriceUpdate(symbol=s, price="110", observed_at=stamp(datetime.now(UTC) - a)) for s, a in ages.items()]
+    await client.call("UpdatePrices", prices=prices)
+    summary = await client.call("GetPortfolioSummary")
+    assert (summary.total_unrealized_pnl, summary.total_notional_value) == ("10", "110")
+    assert (list(summary.old_marks), list(summary.missing_marks)) == (["hyperliquid/ETH"], ["hyperliquid/SOL"])
+    assert (summary.total_realized_pnl, summary.confirmed_pnl, summary.estimated_pnl) == ("10", "7", "3")
+    patient = Client((await start_position(mark_max_age=86_400)).channel)
+    assert list((await patient.call("GetPortfolioSummary")).old_marks) == []
+    hasty = Client((await start_position(mark_max_age=1)).channel)
+    summary = await hasty.call("GetPortfolioSummary")
+    assert list(summary.old_marks) == ["hyperliquid/BTC", "hyperliquid/ETH"]
+    assert (summary.total_positions, summary.total_unrealized_pnl, summary.net_notional) == (3, "0", "0")
 
 
 async def test_the_summary_is_that_of_any_service_and_after_a_restart(client, start_position):

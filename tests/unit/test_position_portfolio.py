@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -12,13 +13,13 @@ from position_service.domain import commands as c
 from position_service.domain.portfolio import Summary, at_risk
 from position_service.domain.position import Instrument, Side
 from position_service.domain.risk import Rules
-from tests.position_samples import BTC, Desk
+from tests.position_samples import BTC, NOW, Desk
 
 RULES = Rules()
 
 
-def summed(desk: Desk) -> Summary:
-    total = Summary()
+def summed(desk: Desk, oldest: datetime = NOW) -> Summary:
+    total = Summary(oldest)
     for position in desk.book.positions.values():
         total.add(desk.book, position, RULES)
     return total
@@ -36,7 +37,7 @@ def hold(desk: Desk, symbol: str, mark: str | None, size: str = "1", price: str 
 
 
 def test_an_empty_portfolio_is_nothing():
-    assert summed(Desk()) == Summary()
+    assert summed(Desk()) == Summary(NOW)
     assert nearest(Desk()) == []
 
 
@@ -66,14 +67,40 @@ def test_a_position_without_a_mark_is_named_and_only_its_realised_pnl_counts():
     hold(desk, "ETH", "110")
     total = summed(desk)
     assert (total.positions, total.realized, total.unrealized, total.long_notional) == (2, 7, 10, 110)
-    assert (total.missing_marks, total.assets) == ({"hyperliquid/BTC"}, {"BTC/USD", "ETH/USD"})
+    assert (total.missing_marks, total.assets) == ({BTC}, {"BTC/USD", "ETH/USD"})
+
+
+def test_an_old_mark_is_named_apart_and_is_in_no_sum_though_it_still_warns():
+    desk = Desk()
+    hold(desk, "OLD", "94", liquidation_price=Decimal(93))
+    marked = desk.now
+    hold(desk, "NEW", "110")
+    hold(desk, "NONE", None)
+    old, none = Instrument("hyperliquid", "OLD"), Instrument("hyperliquid", "NONE")
+    total = summed(desk, marked)
+    assert (total.unrealized, total.long_notional, total.at_risk) == (10, 110, 1)
+    assert (total.old_marks, total.missing_marks) == ({old}, {none})
+    assert summed(desk, desk.book.mark(old).observed_at).old_marks == set()
+    later = summed(desk, desk.now + timedelta(days=1))
+    assert (later.unrealized, later.long_notional, len(later.old_marks)) == (0, 0, 2)
+
+
+def test_what_was_guessed_is_told_apart_from_what_was_executed():
+    desk = Desk()
+    held = hold(desk, "BTC", None, "3")
+    desk.do(c.Reduce(c.Ref(held.position_id), size=Decimal(1), price=Decimal(107)))
+    guess = c.Adjust(
+        c.Ref(held.position_id), reason_code="X", size=Decimal(1), close_price=Decimal(103), estimated=True
+    )
+    desk.do(guess)
+    assert (summed(desk).realized, summed(desk).estimated) == (10, 3)
 
 
 def test_what_has_ended_is_no_part_of_it():
     desk = Desk()
     held = hold(desk, "BTC", "110")
     desk.do(c.Close(c.Ref(held.position_id), price=Decimal(110)))
-    assert summed(desk) == Summary()
+    assert summed(desk) == Summary(NOW)
 
 
 def test_what_is_at_risk_is_counted():

@@ -36,6 +36,9 @@ def test_defaults_are_written_and_large_integers_are_strings() -> None:
         "short_notional": "",
         "net_notional": "",
         "missing_marks": [],
+        "confirmed_pnl": "",
+        "estimated_pnl": "",
+        "old_marks": [],
         "revision": "1152921504606846976",
     }
     position = to_json(position_pb2.Position(side=types_pb2.SIDE_LONG))
