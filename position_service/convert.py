@@ -19,7 +19,7 @@ from position_service.domain import naming, risk
 from position_service.domain.algebra import Fee
 from position_service.domain.book import View
 from position_service.domain.errors import InvalidValue
-from position_service.domain.events import Event, Trade
+from position_service.domain.events import Event, EventType, Trade
 from position_service.domain.numbers import ZERO, canonical, shown
 from position_service.domain.portfolio import Summary
 from position_service.domain.position import Estimate, Instrument, MarginMode, Mark, Position, Product, Side, Status
@@ -34,7 +34,20 @@ _MODES = {types_pb2.MarginMode.Value(f"MARGIN_MODE_{m.name}"): m for m in Margin
 _MODE_PB: dict[MarginMode, Any] = {m: value for value, m in _MODES.items()}
 _STATUS_PB: dict[Status, Any] = {s: pb.PositionStatus.Value(f"POSITION_STATUS_{s.name}") for s in Status}
 _VERDICT_PB: dict[Verdict, Any] = {v: pb.ReconciliationStatus.Value(f"RECONCILIATION_STATUS_{v.name}") for v in Verdict}
-STATUSES = {value: s for s, value in _STATUS_PB.items()}
+_STATUSES = {value: s for s, value in _STATUS_PB.items()}
+_ON_POSITIONS = [e for e in EventType if e.value.startswith("position.")]
+_EVENT_TYPES = {pb.PositionEventType.Value(f"POSITION_EVENT_TYPE_{e.name}"): e for e in _ON_POSITIONS}
+_EVENT_TYPE_PB: dict[EventType, Any] = {e: value for value, e in _EVENT_TYPES.items()}
+
+
+def statuses(request: Any) -> set[Status]:
+    """The statuses a request names; none when it leaves that open."""
+    return {_STATUSES[value] for value in request.statuses if value in _STATUSES}
+
+
+def event_types(request: Any) -> set[EventType]:
+    """The types of events a request names; none when it leaves that open."""
+    return {_EVENT_TYPES[value] for value in request.types if value in _EVENT_TYPES}
 
 
 class Refers(Protocol):
@@ -295,11 +308,10 @@ def _names(instruments: Iterable[Instrument]) -> list[str]:
 
 def position_event(event: Event) -> pb.PositionEvent:
     """A position's event with the position before and after it: facts, the same whenever they are read."""
-    name = event.type.value.removeprefix("position.").upper()
     message = pb.PositionEvent(
         revision=event.revision,
         time=stamp(event.time),
-        type=f"POSITION_EVENT_TYPE_{name}",
+        type=_EVENT_TYPE_PB[event.type],
         position_id=str(event.subject),
         account=event.account,
         actor=event.actor,

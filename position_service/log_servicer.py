@@ -18,12 +18,11 @@ from position_service.domain.book import Book, Draft
 from position_service.domain.drift import Drift, DriftStatus, require
 from position_service.domain.errors import DriftNotFound
 from position_service.errors import run_not_found
-from position_service.ledger.feed import Commit
 from position_service.ledger.history import History
 from position_service.ledger.leases import Leases
 from position_service.ledger.ledger import Ledger
 from position_service.servicer import Contexts
-from position_service.watch import Log, beginning, parts
+from position_service.watch import Log, beginning, encoded_events, parts
 
 _OPEN = [s.value for s in DriftStatus if s is not DriftStatus.RESOLVED]
 
@@ -115,9 +114,8 @@ class ReconciliationLogServicer(rpc.ReconciliationLogServiceServicer):
             acquired=lease.mine, holder=lease.holder, expires_at=stamp(lease.expires_at), fence=lease.fence
         )
 
-    async def WatchDrifts(
-        self, request: svc.WatchDriftsRequest, context: Any
-    ) -> AsyncIterator[svc.WatchDriftsResponse]:
+    async def WatchDrifts(self, request: svc.WatchDriftsRequest, context: Any) -> AsyncIterator[Any]:
+        """As WatchPositions."""
         book = await self._ledger.book()
         after = beginning(request, with_state=request.include_open, head=book.revision)
         if request.include_open:
@@ -125,12 +123,17 @@ class ReconciliationLogServicer(rpc.ReconciliationLogServiceServicer):
                 yield message
         stream = self._log.follow(
             after,
-            lambda commit: _events(commit, request),
+            lambda commit: encoded_events(
+                commit,
+                lambda event: event.drift is not None and _matches(request, event.drift),
+                svc.WatchDriftsResponse,
+                convert.drift_event,
+            ),
             lambda revision: svc.WatchDriftsResponse(phase=types_pb2.STREAM_PHASE_PROGRESS, revision=revision),
             announced=request.include_open,
         )
-        async for message in stream:
-            yield message
+        async for answer in stream:
+            yield answer
 
 
 def _keep_ids(answer: Any) -> bytes:
@@ -145,21 +148,10 @@ def _snapshot(book: Book, request: svc.WatchDriftsRequest) -> Iterator[svc.Watch
     revision = book.revision
     found = sorted((d for d in book.drifts.values() if _matches(request, d)), key=lambda d: d.revision)
     phase = types_pb2.STREAM_PHASE_SNAPSHOT
-    for events, last in parts(convert.as_event(drift) for drift in found):
+    for events, last in parts((convert.as_event(drift) for drift in found), drift_pb2.DriftEvent.ByteSize):
         yield svc.WatchDriftsResponse(phase=phase, events=events, snapshot_end=last, revision=revision if last else 0)
     if not found:
         yield svc.WatchDriftsResponse(phase=phase, snapshot_end=True, revision=revision)
-
-
-def _events(commit: Commit, request: svc.WatchDriftsRequest) -> Iterator[svc.WatchDriftsResponse]:
-    """The steps of a commit that match, together unless they are too many; the last message moves the bookmark."""
-    found = (convert.drift_event(e) for e in commit.events if e.drift and _matches(request, e.drift))
-    for events, last in parts(found):
-        yield svc.WatchDriftsResponse(
-            phase=types_pb2.STREAM_PHASE_EVENTS,
-            revision=commit.revision if last else commit.events[0].revision - 1,
-            events=events,
-        )
 
 
 def _kinds(kinds: Sequence[int]) -> list[str]:

@@ -79,7 +79,7 @@ class Reads:
         """A page of positions in the order they were opened, and the token of the next."""
         size, start = page.size(request), page.start(request)
         after = page.uuid(start) if start else None
-        wanted = {convert.STATUSES[s] for s in request.statuses if s in convert.STATUSES} or LIVE
+        wanted = convert.statuses(request) or LIVE
         if as_of is None and any(status.is_final for status in wanted):
             filters = {name: getattr(request, name) for name in _FILTERS}
             found = await self._history.positions(filters, [s.value for s in wanted], after, size + 1)

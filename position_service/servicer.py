@@ -20,17 +20,17 @@ from position_service.domain import commands as c
 from position_service.domain.book import Book, Draft, View
 from position_service.domain.decide import MOVES
 from position_service.domain.errors import PositionNotFound
+from position_service.domain.events import Event
 from position_service.domain.position import Position
 from position_service.domain.risk import Rules
 from position_service.domain.steps import Context
 from position_service.domain.transitions import require
 from position_service.errors import revision_in_future
 from position_service.ids import uuid7
-from position_service.ledger.feed import Commit
 from position_service.ledger.history import History
 from position_service.ledger.ledger import Ledger
-from position_service.reads import Reads, matches
-from position_service.watch import Log, beginning, parts
+from position_service.reads import LIVE, Reads, matches
+from position_service.watch import Log, beginning, encoded_events, parts
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -210,29 +210,31 @@ class PositionServicer(rpc.PositionServiceServicer):
         purged = await self._history.purge(datetime.now(UTC) - age, dry_run=request.dry_run)
         return svc.PurgeClosedPositionsResponse(purged=purged, revision=(await self._ledger.book()).revision)
 
-    async def WatchPositions(
-        self, request: svc.WatchPositionsRequest, context: Any
-    ) -> AsyncIterator[svc.WatchPositionsResponse]:
+    async def WatchPositions(self, request: svc.WatchPositionsRequest, context: Any) -> AsyncIterator[Any]:
+        """Responses, or their bytes: events are encoded once for all watchers, and the guard sends either."""
         book = await self._ledger.book()
         after = beginning(request, with_state=request.include_current, head=book.revision)
+        wanted = _wanted(request)
         if request.include_current:
             for message in self._snapshot(book, request):
                 yield message
         stream = self._log.follow(
             after,
-            lambda commit: _events(commit, request),
+            lambda commit: encoded_events(commit, wanted, svc.WatchPositionsResponse, convert.position_event),
             lambda revision: svc.WatchPositionsResponse(phase=types_pb2.STREAM_PHASE_PROGRESS, revision=revision),
             announced=request.include_current,
         )
-        async for message in stream:
-            yield message
+        async for answer in stream:
+            yield answer
 
     def _snapshot(self, book: Book, request: svc.WatchPositionsRequest) -> Iterator[svc.WatchPositionsResponse]:
         """The live positions that match; only the last message carries the revision to resume after."""
         # What is live is taken at once, at one revision; the messages are made as they are read.
-        revision, found = book.revision, [p for p in book.positions.values() if matches(request, p)]
+        statuses = convert.statuses(request) or LIVE
+        found = [p for p in book.positions.values() if p.status in statuses and matches(request, p)]
+        revision = book.revision
         phase = types_pb2.STREAM_PHASE_SNAPSHOT
-        for positions, last in parts(self._shown(book, p) for p in found):
+        for positions, last in parts((self._shown(book, p) for p in found), pb.Position.ByteSize):
             yield svc.WatchPositionsResponse(
                 phase=phase, positions=positions, snapshot_end=last, revision=revision if last else 0
             )
@@ -240,18 +242,19 @@ class PositionServicer(rpc.PositionServiceServicer):
             yield svc.WatchPositionsResponse(phase=phase, snapshot_end=True, revision=revision)
 
 
-def _events(commit: Commit, request: svc.WatchPositionsRequest) -> Iterator[svc.WatchPositionsResponse]:
-    """The events of a commit that match, together unless they are too many; the last message moves the bookmark."""
-    wanted = set(request.types)
-    found = (
-        message
-        for event in commit.events
-        if event.after is not None and matches(request, event.after)
-        if (message := convert.position_event(event)) and (not wanted or message.type in wanted)
-    )
-    for events, last in parts(found):
-        yield svc.WatchPositionsResponse(
-            phase=types_pb2.STREAM_PHASE_EVENTS,
-            revision=commit.revision if last else commit.events[0].revision - 1,
-            events=events,
+def _wanted(request: svc.WatchPositionsRequest) -> Callable[[Event], bool]:
+    """Whether an event passes a watch's filter. An event that leads a position out of the statuses passes as well: who
+    keeps a row for each position would be left with a stale one.
+    """
+    types, statuses = convert.event_types(request), convert.statuses(request)
+
+    def wanted(event: Event) -> bool:
+        after, before = event.after, event.before
+        return (
+            after is not None
+            and (not types or event.type in types)
+            and (not statuses or after.status in statuses or (before is not None and before.status in statuses))
+            and matches(request, after)
         )
+
+    return wanted

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from google.protobuf.message import Message
+from trueup.types.v1 import types_pb2
 
 from position_service.domain.errors import InvalidValue
+from position_service.domain.events import Event
 from position_service.errors import revision_in_future, revision_pruned, watcher_too_slow
 from position_service.ledger.feed import Commit
 from position_service.ledger.history import History
 from position_service.ledger.ledger import Ledger
 
 Answer = TypeVar("Answer")
-Sized = TypeVar("Sized", bound=Message)
+Item = TypeVar("Item")
 PART_BYTES = 1024 * 1024  # clients take 4 MiB unless told otherwise
 
 
@@ -95,16 +97,39 @@ def beginning(request: Watch, *, with_state: bool, head: int) -> int:
     return request.after_revision if request.HasField("after_revision") and not with_state else head
 
 
-def parts(messages: Iterable[Sized]) -> Iterator[tuple[list[Sized], bool]]:
-    """Messages in parts of at most about PART_BYTES, made as they are taken; True with the last part."""
-    part: list[Sized] = []
+def parts(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[tuple[list[Item], bool]]:
+    """Items in parts of at most about PART_BYTES, made as they are taken; True with the last part."""
+    part: list[Item] = []
     room = PART_BYTES
-    for message in messages:
-        size = message.ByteSize()
-        if part and size > room:
+    for item in items:
+        taken = size(item)
+        if part and taken > room:
             yield part, False
             part, room = [], PART_BYTES
-        part.append(message)
-        room -= size
+        part.append(item)
+        room -= taken
     if part:
         yield part, True
+
+
+def encoded_events(
+    commit: Commit, wanted: Callable[[Event], bool], response: type[Message], event_message: Callable[[Event], Message]
+) -> Iterator[bytes]:
+    """The responses with a commit's events that are wanted, together unless they are too many, as bytes; only the last
+    moves the bookmark.
+
+    Each event is converted and serialised once, whoever watches. That works on bytes because a message is the
+    concatenation of its parts: its first fields, then as many ``events`` as there are.
+    """
+
+    def encoded(event: Event) -> bytes:
+        made = commit.encoded.get(event.revision)
+        if made is None:
+            message: Any = response(events=[event_message(event)])
+            made = commit.encoded[event.revision] = message.SerializeToString()
+        return made
+
+    for events, last in parts((encoded(event) for event in commit.events if wanted(event)), len):
+        revision = commit.revision if last else commit.events[0].revision - 1
+        first = response(phase=types_pb2.STREAM_PHASE_EVENTS, revision=revision)
+        yield first.SerializeToString() + b"".join(events)

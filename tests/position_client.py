@@ -89,8 +89,9 @@ class Stream:
     async def events(self, count: int) -> list[Any]:
         """So many events, or a few more when they come together; other phases are skipped."""
         found: list[Any] = []
-        while len(found) < count:
-            found += (await self.next()).events
+        async with asyncio.timeout(2 * DEADLINE_S):  # progress messages alone would keep it waiting for ever
+            while len(found) < count:
+                found += (await self.next()).events
         return found
 
     async def failed(self) -> RpcError:

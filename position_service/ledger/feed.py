@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from position_service.domain.events import Event
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """All events of one command. ``revision`` is that of the last."""
+    """All events of one command. ``revision`` is that of the last.
+
+    ``encoded`` is what watchers send of its events, by revision: whoever sends one first leaves it to all the others.
+    """
 
     revision: int
     events: tuple[Event, ...]
+    encoded: dict[int, bytes] = field(default_factory=dict, compare=False, repr=False)
 
 
 def commits(events: list[Event]) -> list[Commit]:
@@ -67,7 +71,7 @@ class Feed:
         found.reverse()
         if found and found[0].events[0].revision <= revision:
             rest = tuple(event for event in found[0].events if event.revision > revision)
-            found[0] = Commit(found[0].revision, rest)
+            found[0] = Commit(found[0].revision, rest, found[0].encoded)
         return found
 
     async def wait(self, revision: int, timeout_s: float) -> bool:

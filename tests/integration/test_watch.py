@@ -129,6 +129,8 @@ async def test_resuming_inside_a_command_delivers_its_rest(client):
         ({"venue": "coinbase"}, lambda e: e.after.venue == "coinbase"),
         ({"types": [REDUCED]}, lambda e: e.type == 6),
         ({"types": [OPENED, REDUCED], "account": "fills"}, lambda e: e.type in (2, 6) and e.account == "fills"),
+        ({"statuses": ["POSITION_STATUS_REDUCED"]}, lambda e: 3 in (e.after.status, e.before.status)),
+        ({"statuses": ["POSITION_STATUS_OPEN"], "types": [REDUCED]}, lambda e: e.type == 6 and e.before.status == 2),
     ],
 )
 async def test_filters_leave_out_and_never_reorder(client, filters, passes):
@@ -141,6 +143,32 @@ async def test_filters_leave_out_and_never_reorder(client, filters, passes):
         rest = await stream.next()
     assert found == expected
     assert rest.phase == PROGRESS  # and not one event more
+
+
+async def test_a_position_that_leaves_the_statuses_is_seen_leaving(client):
+    """Whoever keeps a row for each position of some statuses ends with the rows that are."""
+    await client.open("A")
+    await client.open("B")
+    await client.call("ClosePosition", symbol="B")
+    filters = {"statuses": ["POSITION_STATUS_OPEN", "POSITION_STATUS_CLOSING"], "account": "main"}
+    async with client.watching(include_current=True, **filters) as stream:
+        rows = {p.position_id: p for p in (await stream.next()).positions}
+        assert sorted(p.symbol for p in rows.values()) == ["A", "B"]
+        await client.open("C")
+        await client.open("D", account="other")
+        await client.call("ReducePosition", symbol="A", size="0.5", price="1")  # leaves
+        await client.call("ReducePosition", symbol="A", size="0.1", price="1")  # is outside
+        await client.call("ConfirmClose", symbol="B", close_price="1")  # leaves
+        await client.call("ClosePosition", symbol="A")  # comes back, from REDUCED to CLOSING
+        await client.call("UpdatePosition", symbol="C", labels={"the": "end"})
+        seen = await stream.events(5)
+    for event in seen:
+        rows[event.position_id] = event.after
+        if event.after.status not in (2, 4):
+            del rows[event.position_id]
+    assert [(e.after.symbol, e.type) for e in seen] == [("C", 2), ("A", 6), ("B", 9), ("A", 7), ("C", 11)]
+    listed = (await client.call("ListPositions", **filters)).positions
+    assert {p.position_id: p.revision for p in listed} == {p.position_id: p.revision for p in rows.values()}
 
 
 async def test_a_quiet_stream_says_how_far_it_is(client):

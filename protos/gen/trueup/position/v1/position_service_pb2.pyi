@@ -674,7 +674,7 @@ class ListPositionHistoryResponse(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[_position_pb2.PositionEvent, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class WatchPositionsRequest(_message.Message):
-    __slots__ = ("account", "venue", "symbol", "asset", "after_revision", "include_current", "types")
+    __slots__ = ("account", "venue", "symbol", "asset", "after_revision", "include_current", "types", "statuses")
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     VENUE_FIELD_NUMBER: _ClassVar[int]
     SYMBOL_FIELD_NUMBER: _ClassVar[int]
@@ -682,6 +682,7 @@ class WatchPositionsRequest(_message.Message):
     AFTER_REVISION_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_CURRENT_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
     account: str
     venue: str
     symbol: str
@@ -689,7 +690,8 @@ class WatchPositionsRequest(_message.Message):
     after_revision: int
     include_current: bool
     types: _containers.RepeatedScalarFieldContainer[_position_pb2.PositionEventType]
-    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., after_revision: _Optional[int] = ..., include_current: _Optional[bool] = ..., types: _Optional[_Iterable[_Union[_position_pb2.PositionEventType, str]]] = ...) -> None: ...
+    statuses: _containers.RepeatedScalarFieldContainer[_position_pb2.PositionStatus]
+    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., after_revision: _Optional[int] = ..., include_current: _Optional[bool] = ..., types: _Optional[_Iterable[_Union[_position_pb2.PositionEventType, str]]] = ..., statuses: _Optional[_Iterable[_Union[_position_pb2.PositionStatus, str]]] = ...) -> None: ...
 
 class WatchPositionsResponse(_message.Message):
     __slots__ = ("phase", "revision", "events", "positions", "snapshot_end")
