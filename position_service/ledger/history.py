@@ -24,7 +24,11 @@ _WITH_BEFORE = """
 SELECT e.*, (SELECT p.body FROM events p WHERE p.subject = e.subject AND p.revision < e.revision
              ORDER BY p.revision DESC LIMIT 1) AS before_body
 FROM events e WHERE {condition} ORDER BY e.revision LIMIT {limit}"""
-# Events have no columns for these. The row of the position tells; of a purged one, the event itself.
+# PostgreSQL knows years that Python does not; a time of one of those was not written here.
+_LINKS = """
+SELECT revision, commit_revision, type, account, subject, actor, request_id, reason, body, hash,
+       CASE WHEN time >= '0001-01-02' AND time < '9999-12-31' THEN time END AS time
+FROM events WHERE revision BETWEEN $1 AND $2 ORDER BY revision"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +188,7 @@ class History:
             head = await connection.fetchrow("SELECT revision, hash FROM ledger_head")
             last = min(last or head["revision"], head["revision"])
             previous = await _hash_before(connection, first)
-            cursor = connection.cursor(
-                "SELECT * FROM events WHERE revision BETWEEN $1 AND $2 ORDER BY revision", first, last, prefetch=PAGE
-            )
+            cursor = connection.cursor(_LINKS, first, last, prefetch=PAGE)
             async for row in cursor:
                 if problem := _problem(row, expected, previous):
                     return Verdict(checked, expected, problem)
@@ -195,6 +197,9 @@ class History:
                 return Verdict(checked, expected, "the event is missing")
             if last == head["revision"] and last >= first and previous != head["hash"]:
                 return Verdict(checked, last, "the head does not carry the last event's hash")
+            strays = "SELECT min(revision) FROM events WHERE revision < 1 OR revision > $1"
+            if (stray := await connection.fetchval(strays, head["revision"])) is not None:
+                return Verdict(checked, stray, "the event was never committed: it stands outside of the history")
         return Verdict(checked)
 
 
@@ -209,6 +214,8 @@ def _problem(row: asyncpg.Record, expected: int, previous: bytes) -> str:
     """What is wrong with an event that should be the ``expected`` one; "" when nothing is."""
     if row["revision"] != expected:
         return "the event is missing"
+    if row["time"] is None:
+        return "its time is none that was ever written"
     names = (
         "revision",
         "commit_revision",
