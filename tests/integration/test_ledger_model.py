@@ -4,145 +4,93 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
-import asyncpg
-import grpc
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from trueup.position.v1 import position_service_pb2 as pb
 
-from grpckit.errors import RpcError
-from position_service.app import PositionApp
-from position_service.settings import PositionSettings
-from tests.position_client import Client, check_ledger, fill
+from tests.ledger_machine import Machine, execute
+from tests.ledger_model import CLOSED, CLOSING, LIQUIDATED, OPEN, OPENING, REDUCED, Held
+from tests.position_client import fill, stamp
 
 BUDGET_S = 15.0
-OPEN, REDUCED, CLOSING, CLOSED, LIQUIDATED = range(2, 7)
 symbols = st.sampled_from(["BTC", "ETH"])
 sizes = st.sampled_from(["0.1", "0.3", "1", "2", "3"])
 prices = st.sampled_from(["90", "100", "110.5", "0.7"])
+leverages = st.sampled_from(["1", "10", "100"])
 
 
-class Held:
-    """A position: signed inventory, cash and fees in fractions; the average entry follows."""
-
-    def __init__(self, signed: Fraction, price: Fraction, revision: int) -> None:
-        self.sign = 1 if signed > 0 else -1
-        self.size, self.cost = abs(signed), abs(signed) * price
-        self.peak = self.size
-        self.realized = Fraction(0)
-        self.status, self.back, self.revision = OPEN, OPEN, revision
-
-    def grow(self, size: Fraction, price: Fraction) -> None:
-        self.size, self.cost = self.size + size, self.cost + size * price
-        self.peak = max(self.peak, self.size)
-
-    def lessen(self, size: Fraction, price: Fraction, end: int) -> None:
-        share = self.cost * size / self.size
-        self.realized += (price * size - share) * self.sign
-        self.size, self.cost = self.size - size, self.cost - share
-        self.status = REDUCED if self.size else end
-
-    def adjust(self, sign: int, size: Fraction, entry: Fraction, close: Fraction) -> None:
-        status = self.status
-        closed = self.size if sign != self.sign else max(self.size - size, Fraction(0))
-        if closed:
-            self.lessen(closed, close, CLOSED)
-        if size:
-            self.sign, self.size, self.cost = sign, size, size * entry
-            self.back = REDUCED if size < self.peak else OPEN
-            self.status = CLOSING if status == CLOSING else self.back
-            self.peak = max(self.peak, size)
-
-
-class Ledger(RuleBasedStateMachine):
+class Ledger(Machine):
     """Every rule asks the service and the model, and compares."""
 
-    runner: asyncio.Runner
-    database: str
-    until: float
-    runs = 0
-
-    @initialize()
-    def begin(self) -> None:
-        self.over = time.monotonic() > type(self).until
-        if self.over:
-            return
-        type(self).runs += 1
-        self.live: dict[str, Held] = {}
-        self.repeatable: list[tuple[str, dict, object]] = []
-        self.numbers = iter(range(1_000_000))
-        self.account = f"run-{type(self).runs}"
-        self.service = None
-        self.start()
-        self.revision = self.do(self.client.call("VerifyHistory")).revision
-
-    def do(self, coroutine):
-        return type(self).runner.run(coroutine)
-
-    def start(self) -> None:
-        async def start():
-            values = {"position_listen": "127.0.0.1:0", "database_url": type(self).database, "drain_grace": 0}
-            self.service = PositionApp(PositionSettings(**values))
-            self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{await self.service.start()}")
-            self.client = Client(self.channel)
-
-        self.do(start())
-
-    def stop(self) -> None:
-        async def stop():
-            await self.channel.close()
-            await self.service.stop()
-
-        self.do(stop())
-
-    def ask(self, name: str, symbol: str, problem: str, *, stale: bool = False, **fields: str):
-        """Call; the answer, or None after the refusal the model expects."""
-        number = next(self.numbers)
-        request = {"account": self.account, "symbol": symbol, "request_id": f"{self.account}-{number}", **fields}
-        if name != "OpenPosition" and symbol in self.live and number % 2:
-            request["expected_revision"] = self.live[symbol].revision + (1 if stale else 0)
-            problem = "STALE_REVISION" if stale else problem
-        try:
-            answer = self.do(self.client.call(name, **request))
-        except RpcError as error:
-            if error.reason != problem:
-                raise
-            return None
-        assert not problem, (name, request, problem)
-        self.repeatable.append((name, request, answer))
-        self.revision += 1
-        assert answer.revision == answer.position.revision == self.revision
-        return answer.position
-
-    def agree(self, symbol: str, shown) -> None:
-        held = self.live[symbol]
-        held.revision = shown.revision
-        assert (Fraction(shown.size), shown.status, shown.side) == (held.size, held.status, 1 if held.sign > 0 else 2)
-        assert abs(Fraction(shown.realized_pnl) - held.realized) < Fraction(1, 10**15)
-        if held.size:
-            assert abs(Fraction(shown.entry_price) - held.cost / held.size) < Fraction(1, 10**12)
-        else:
-            del self.live[symbol]
-
-    def problem(self, symbol: str, size: str, *allowed: int) -> str:
-        if symbol not in self.live:
-            return "POSITION_NOT_FOUND"
-        if self.live[symbol].status not in allowed:
-            return "ILLEGAL_TRANSITION"
-        return "SIZE_EXCEEDS_POSITION" if Fraction(size) > self.live[symbol].size else ""
-
-    @rule(symbol=symbols, size=sizes, price=prices, short=st.booleans())
-    def open(self, symbol, size, price, short):
+    @rule(symbol=symbols, size=sizes, price=prices, short=st.booleans(), pending=st.booleans(), leverage=leverages)
+    def open(self, symbol, size, price, short, pending, leverage):
         if self.over:
             return
         problem = "POSITION_ALREADY_OPEN" if symbol in self.live else ""
-        if shown := self.ask("OpenPosition", symbol, problem, size=size, entry_price=price, side=2 if short else 1):
+        fields = {"size": size, "entry_price": price, "side": 2 if short else 1, "leverage": leverage}
+        if shown := self.ask("OpenPosition", symbol, problem, pending=pending, **fields):
             signed = Fraction(size) * (-1 if short else 1)
-            self.live[symbol] = Held(signed, Fraction(price), shown.revision)
+            self.live[symbol] = Held(signed, Fraction(price), leverage=leverage, pending=pending)
             self.agree(symbol, shown)
+
+    @rule(symbol=symbols, size=sizes | st.just(""), price=prices | st.just(""))
+    def confirm_open(self, symbol, size, price):
+        if self.over:
+            return
+        if shown := self.ask("ConfirmOpen", symbol, self.problem(symbol, "0", OPENING), size=size, entry_price=price):
+            held = self.live[symbol]
+            held.confirm(Fraction(size or held.size), Fraction(price or held.entry))
+            self.agree(symbol, shown)
+
+    @rule(symbol=symbols)
+    def cancel_open(self, symbol):
+        if self.over:
+            return
+        if shown := self.ask("CancelOpen", symbol, self.problem(symbol, "0", OPENING)):
+            self.live[symbol].cancel()
+            self.agree(symbol, shown)
+
+    @rule(symbol=symbols, size=sizes | st.just(""), price=prices)
+    def confirm_close(self, symbol, size, price):
+        if self.over:
+            return
+        problem = self.problem(symbol, size or "0", CLOSING)
+        if shown := self.ask("ConfirmClose", symbol, problem, size=size, close_price=price):
+            held = self.live[symbol]
+            held.lessen(Fraction(size or held.size), Fraction(price), CLOSED)
+            self.agree(symbol, shown)
+
+    @rule(symbol=symbols, leverage=leverages | st.just(""), liquidation=st.sampled_from(["", "0", "85.5", "99"]))
+    def update(self, symbol, leverage, liquidation):
+        if self.over:
+            return
+        problem = "" if symbol in self.live else "POSITION_NOT_FOUND"
+        if shown := self.ask("UpdatePosition", symbol, problem, leverage=leverage, liquidation_price=liquidation):
+            held = self.live[symbol]
+            held.leverage = Fraction(leverage or held.leverage)
+            held.liquidation = Fraction(liquidation or held.liquidation)
+            self.agree(symbol, shown)
+
+    @rule(symbol=symbols, price=prices, late=st.booleans())
+    def mark(self, symbol, price, late):
+        """A mark that was observed before the one that is known changes nothing."""
+        if self.over:
+            return
+        seconds = -1 if late else next(self.numbers)
+        observed = stamp(type(self).clock + timedelta(seconds=seconds))
+        is_news = not (late and symbol in self.marks)
+        price_update = pb.PriceUpdate(symbol=self.market(symbol), price=price, observed_at=observed)
+        answer = self.call("UpdatePrices", prices=[price_update])
+        if is_news:
+            self.marks[symbol] = Fraction(price)
+            if symbol in self.live:
+                self.watch_risk(symbol)
+        assert (answer.applied, answer.ignored, answer.revision) == (is_news, not is_news, self.revision)
 
     @rule(symbol=symbols, size=sizes, price=prices, stale=st.booleans())
     def increase(self, symbol, size, price, stale):
@@ -213,39 +161,46 @@ class Ledger(RuleBasedStateMachine):
         made = []
         for buys, size, price in trades:
             number = next(self.numbers)
-            made.append(fill(number, size if buys else f"-{size}", price, symbol=symbol))
-        answer = self.do(self.client.fills(*made, account=self.account))
+            made.append(fill(number, size if buys else f"-{size}", price, symbol=self.market(symbol)))
+        answer = self.call("RecordFills", fills=made, account=self.account)
         for buys, size, price in trades:
             self.trade(symbol, Fraction(size) * (1 if buys else -1), Fraction(price))
         assert (answer.applied, answer.revision) == (len(made), self.revision)
-        again = self.do(self.client.fills(*made, account=self.account))
+        again = self.call("RecordFills", fills=made, account=self.account)
         assert (again.applied, again.duplicates, again.revision) == (0, len(made), self.revision)
-        if symbol in self.live:
-            self.agree(symbol, answer.positions[-1])
+        for shown in answer.positions:
+            self.note_end(shown)
+            if shown.status not in (CLOSED, LIQUIDATED):
+                self.compare(self.live[symbol], shown)
 
     def trade(self, symbol: str, signed: Fraction, price: Fraction) -> None:
         held = self.live.get(symbol)
-        closes = held is not None and held.sign * signed < 0
-        if closes:
+        with_it = held is not None and held.sign * signed > 0
+        if held is not None and held.status == OPENING:
+            if with_it:
+                held.confirm(abs(signed), price)
+                return self.happened(symbol)
+            held.cancel()
+            self.happened(symbol)
+        elif held is not None and with_it:
+            held.grow(abs(signed), price)
+            return self.happened(symbol)
+        elif held is not None:
             closed = min(abs(signed), held.size)
+            signed += closed * held.sign
             held.lessen(closed, price, CLOSED)
-            self.revision += 1
-            signed -= closed * (1 if signed > 0 else -1)
-            if not held.size:
-                del self.live[symbol]
+            self.happened(symbol)
         if signed:
-            self.revision += 1
-            if closes or held is None:
-                self.live[symbol] = Held(signed, price, self.revision)
-            else:
-                held.grow(abs(signed), price)
+            self.live[symbol] = Held(signed, price)
+            self.happened(symbol)
+        return None
 
     @rule(which=st.integers(0, 1000))
     def repeat(self, which):
         if self.over or not self.repeatable:
             return
         name, request, answer = self.repeatable[which % len(self.repeatable)]
-        assert self.do(self.client.call(name, **request)) == answer
+        assert self.call(name, **request) == answer
         other = self.do(self.client.refused(name, **request | {"reason": "another"}))
         assert (other.reason, other.metadata["field"]) == ("REQUEST_ID_REUSED", "reason")
 
@@ -254,22 +209,44 @@ class Ledger(RuleBasedStateMachine):
         if self.over or chance:
             return
         before = self.everything()
+        self.follow()
         self.stop()
         self.start()
         assert self.everything() == before
 
-    def everything(self):
-        answer = self.do(self.client.call("ListPositions", account=self.account))
-        assert answer.revision == self.revision
-        assert {p.symbol for p in answer.positions} == set(self.live)
-        return answer
+    @rule()
+    def look(self):
+        if not self.over:
+            self.check_now()
 
-    def teardown(self) -> None:
-        if getattr(self, "over", True):
+    @invariant()
+    def remember(self):
+        if not getattr(self, "over", True):
+            self.past[self.revision] = {self.market(symbol): held.facts() for symbol, held in self.live.items()}
+
+    @rule(which=st.integers(0, 1000))
+    def look_back(self, which):
+        if not self.over:
+            self.check_then(list(self.past)[which % len(self.past)])
+
+    @rule()
+    def purge(self):
+        """What ended long ago leaves the tables and stays in the history. The age is made up; nothing else is."""
+        if self.over:
             return
+        cls = type(self)
+        old = "UPDATE positions SET closed_at = closed_at - interval '90 days' WHERE closed_at IS NOT NULL"
+        self.do(execute(cls.database, old))
+        for dry_run in (True, False):
+            answer = self.call("PurgeClosedPositions", dry_run=dry_run)
+            assert (answer.purged, answer.revision) == (len(cls.ended), self.revision)
+        assert self.call("PurgeClosedPositions").purged == 0
+        for position_id in list(cls.ended)[:3]:
+            shown = self.call("GetPosition", position_id=position_id).position
+            assert (shown.size, shown.status in (CLOSED, LIQUIDATED)) == ("0", True)
+        cls.purged |= cls.ended
+        cls.ended.clear()
         self.everything()
-        assert self.do(check_ledger(type(self).database, self.client)) == self.revision
-        self.stop()
 
 
 @pytest.fixture
@@ -277,29 +254,70 @@ def own_database(postgres):
     """As the fixture ``database``, for a test that has an event loop of its own."""
     name = "model"
 
-    async def execute(statement: str) -> None:
-        connection = await asyncpg.connect(postgres)
-        await connection.execute(statement)
-        await connection.close()
-
-    asyncio.run(execute(f"CREATE DATABASE {name}"))
+    asyncio.run(execute(postgres, f"CREATE DATABASE {name}"))
     yield postgres.replace("/postgres?", f"/{name}?")
-    asyncio.run(execute(f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
-def test_the_ledger_is_its_model(own_database):
+@pytest.fixture
+def runner(own_database):
+    """The machine, ready to begin; for so long as its time is not over."""
     with asyncio.Runner() as runner:
         Ledger.runner, Ledger.database, Ledger.runs = runner, own_database, 0
+        Ledger.clock = datetime.now(UTC) - timedelta(hours=1)
         Ledger.until = time.monotonic() + BUDGET_S
-        run_state_machine_as_test(
-            Ledger,
-            settings=settings(
-                max_examples=60,
-                stateful_step_count=40,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-                phases=[Phase.explicit, Phase.generate, Phase.shrink],
-                database=None,
-            ),
-        )
+        for known in (Ledger.ended, Ledger.purged, Ledger.driven):
+            known.clear()
+        yield
+
+
+@pytest.mark.usefixtures("runner")
+def test_the_ledger_is_its_model():
+    run_state_machine_as_test(
+        Ledger,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.explicit, Phase.generate, Phase.shrink],
+            database=None,
+        ),
+    )
     assert Ledger.runs >= 3
+
+
+@pytest.mark.usefixtures("runner")
+def test_the_model_drives_every_call():
+    """A life told by hand: by chance alone a rule could be left out for ever."""
+    life = Ledger()
+    life.begin()
+    life.mark("BTC", "100", late=False)
+    life.mark("BTC", "90", late=True)
+    life.open("BTC", "3", "100", short=False, pending=True, leverage="10")
+    life.confirm_open("BTC", "2", "")
+    life.open("ETH", "3", "100", short=True, pending=True, leverage="1")
+    life.cancel_open("ETH")
+    life.increase("BTC", "1", "110.5", stale=False)
+    life.reduce("BTC", "0.3", "90", stale=False)
+    life.mark("BTC", "90", late=False)  # enters the risk
+    life.look()
+    life.remember()
+    life.update("BTC", "", "85.5")
+    life.announce_a_close("BTC")
+    life.cancel_a_close("BTC")
+    life.adjust("BTC", "1", "100", "90", side=0)
+    life.liquidate("BTC", "0.1", "90")
+    life.announce_a_close("BTC")
+    life.confirm_close("BTC", "0.3", "90")
+    life.announce_a_close("BTC")
+    life.confirm_close("BTC", "", "100")
+    life.fills("ETH", [(True, "1", "100"), (False, "3", "90"), (True, "2", "0.7")])
+    life.repeat(0)
+    life.look_back(0)
+    life.restart(0)
+    life.open("BTC", "1", "100", short=False, pending=False, leverage="1")
+    life.close("BTC", "110.5")
+    life.purge()
+    life.teardown()
+    assert Ledger.driven == set(pb.DESCRIPTOR.services_by_name["PositionService"].methods_by_name)
