@@ -12,7 +12,7 @@ from trueup.position.v1 import reconciliation_log_service_pb2 as svc
 from trueup.types.v1 import drift_pb2 as pb
 from trueup.types.v1 import types_pb2
 
-from position_service.convert import stamp, time_of
+from position_service.convert import inside, stamp, time_of
 from position_service.domain import commands as c
 from position_service.domain.drift import Drift, DriftKey, DriftStatus, Finding
 from position_service.domain.errors import InvalidValue
@@ -41,18 +41,20 @@ _SUBSTANCE = {
     pb.DRIFT_KIND_LIQUIDATION_PRICE: (),  # it moves with every mark under cross margin: that is no news
 }
 _SIZES = ("side", "size")
+MOST_KEY_LENGTH = 128  # four times as many bytes, in up to four columns
 
 
 def record_run(r: svc.RecordRunRequest) -> c.RecordRun:
     """Raises InvalidValue for what the rules of the contract cannot see."""
     if not r.run.HasField("started_at"):
         raise InvalidValue("run.started_at", "is required")
-    started_at = time_of(r.run, "started_at")
+    with inside("run"):
+        started_at = time_of(r.run, "started_at")
     assert started_at is not None
     return c.RecordRun(
         run_id=_uuid("run.run_id", r.run.run_id),
         started_at=started_at,
-        run=_text(r.run),
+        run=_text("run", r.run),
         checks=tuple(_check(check, f"run.checks[{i}]") for i, check in enumerate(r.run.checks)),
         findings=tuple(_finding(finding, f"findings[{i}]") for i, finding in enumerate(r.findings)),
         resolved=tuple(UUID(drift_id) for drift_id in r.resolved_drift_ids),
@@ -66,27 +68,43 @@ def _uuid(field: str, text: str) -> UUID:
         raise InvalidValue(field, "must be a UUID") from None
 
 
-def _text(message: Any) -> str:
-    return dumps(json_format.MessageToDict(message, preserving_proto_field_name=True))
+def _text(field: str, message: Any) -> str:
+    """A message as JSON. Raises InvalidValue for a time, anywhere in it, that JSON cannot tell."""
+    try:
+        return dumps(json_format.MessageToDict(message, preserving_proto_field_name=True))
+    except (ValueError, json_format.Error):
+        raise InvalidValue(field, "holds a time that is not between the years 1 and 9999") from None
+
+
+def _name(field: str, kinds: Any, value: int) -> str:
+    """The name of an enum's value without its prefix. Raises InvalidValue for one that the contract has not."""
+    if value not in kinds.values():
+        raise InvalidValue(field, f"is {value}, which has no meaning")
+    prefix = kinds.Name(0).removesuffix("UNSPECIFIED")
+    return str(kinds.Name(value)).removeprefix(prefix)
 
 
 def _require_plain(field: str, message: Any, names: Sequence[str]) -> None:
-    """These become columns, and PostgreSQL has no text with a NUL."""
+    """These become columns with an index: PostgreSQL has no text with a NUL, and no key longer than some 2 700 bytes."""
     for name in names:
-        if "\0" in getattr(message, name):
+        text = getattr(message, name)
+        if "\0" in text:
             raise InvalidValue(f"{field}.{name}", "must not contain a NUL character")
+        if len(text) > MOST_KEY_LENGTH:
+            raise InvalidValue(f"{field}.{name}", f"must not be longer than {MOST_KEY_LENGTH} characters")
 
 
 def _check(check: pb.ScopeCheck, field: str) -> Check:
     _require_plain(field, check, ("account", "venue", "scope", "symbol_prefix"))
-    checked_at = time_of(check, "checked_at")
+    with inside(field):
+        checked_at = time_of(check, "checked_at")
     if checked_at is None or not check.account or not check.venue:
         raise InvalidValue(field, "needs account, venue and checked_at")
     return Check(
         account=check.account,
         venue=check.venue,
         scope=check.scope,
-        product=types_pb2.Product.Name(check.product).removeprefix("PRODUCT_"),
+        product=_name(f"{field}.product", types_pb2.Product, check.product),
         symbol_prefix=check.symbol_prefix,
         ok=check.outcome == pb.CHECK_OUTCOME_OK,
         checked_at=checked_at,
@@ -97,10 +115,11 @@ def _check(check: pb.ScopeCheck, field: str) -> Check:
 
 def _finding(drift: pb.Drift, field: str) -> Finding:
     _require_plain(field, drift, ("account", "venue", "symbol"))
-    first, last = time_of(drift, "first_seen"), time_of(drift, "last_seen")
+    with inside(field):
+        first, last = time_of(drift, "first_seen"), time_of(drift, "last_seen")
     if first is None or last is None or not (drift.account and drift.venue):
         raise InvalidValue(field, "needs account, venue, first_seen and last_seen")
-    kind = pb.DriftKind.Name(drift.kind).removeprefix("DRIFT_KIND_")
+    kind = _name(f"{field}.kind", pb.DriftKind, drift.kind)
     names = _SUBSTANCE.get(drift.kind, _SIZES)
     substance = [[str(getattr(side, name)) for name in names] for side in (drift.local, drift.actual)]
     content = pb.Drift()
@@ -109,7 +128,7 @@ def _finding(drift: pb.Drift, field: str) -> Finding:
         content.ClearField(name)
     return Finding(
         key=DriftKey(drift.account, drift.venue, drift.symbol, kind),
-        content=_text(content),
+        content=_text(field, content),
         substance=dumps([substance, drift.explanation.cause]),
         seen_at=last,
         first_seen=first,
