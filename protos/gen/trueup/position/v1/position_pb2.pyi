@@ -46,6 +46,9 @@ class PositionEventType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     POSITION_EVENT_TYPE_ADJUSTED: _ClassVar[PositionEventType]
     POSITION_EVENT_TYPE_RISK_ENTERED: _ClassVar[PositionEventType]
     POSITION_EVENT_TYPE_RISK_LEFT: _ClassVar[PositionEventType]
+    POSITION_EVENT_TYPE_REVERSED: _ClassVar[PositionEventType]
+    POSITION_EVENT_TYPE_RESTATED: _ClassVar[PositionEventType]
+    POSITION_EVENT_TYPE_FUNDING: _ClassVar[PositionEventType]
 POSITION_STATUS_UNSPECIFIED: PositionStatus
 POSITION_STATUS_OPENING: PositionStatus
 POSITION_STATUS_OPEN: PositionStatus
@@ -73,9 +76,12 @@ POSITION_EVENT_TYPE_UPDATED: PositionEventType
 POSITION_EVENT_TYPE_ADJUSTED: PositionEventType
 POSITION_EVENT_TYPE_RISK_ENTERED: PositionEventType
 POSITION_EVENT_TYPE_RISK_LEFT: PositionEventType
+POSITION_EVENT_TYPE_REVERSED: PositionEventType
+POSITION_EVENT_TYPE_RESTATED: PositionEventType
+POSITION_EVENT_TYPE_FUNDING: PositionEventType
 
 class Position(_message.Message):
-    __slots__ = ("position_id", "account", "venue", "symbol", "asset", "product", "side", "size", "entry_price", "status", "leverage", "margin_mode", "liquidation_price", "realized_pnl", "other_fees", "labels", "opened_at", "updated_at", "closed_at", "deadline", "revision", "cost_basis", "peak_size", "estimated_pnl", "mark_price", "mark_observed_at", "unrealized_pnl", "pnl_percent", "return_on_margin", "notional_value", "initial_margin", "liquidation_distance_percent", "at_risk", "reconciliation_status", "last_reconciled_at", "estimated_liquidation_price", "margin_ratio")
+    __slots__ = ("position_id", "account", "venue", "symbol", "asset", "product", "side", "size", "entry_price", "status", "leverage", "margin_mode", "liquidation_price", "realized_pnl", "other_fees", "labels", "opened_at", "updated_at", "closed_at", "deadline", "revision", "cost_basis", "peak_size", "estimated_pnl", "mark_price", "mark_observed_at", "unrealized_pnl", "pnl_percent", "return_on_margin", "notional_value", "initial_margin", "liquidation_distance_percent", "at_risk", "reconciliation_status", "last_reconciled_at", "funding", "other_funding", "estimates", "estimated_liquidation_price", "margin_ratio")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -118,6 +124,9 @@ class Position(_message.Message):
     AT_RISK_FIELD_NUMBER: _ClassVar[int]
     RECONCILIATION_STATUS_FIELD_NUMBER: _ClassVar[int]
     LAST_RECONCILED_AT_FIELD_NUMBER: _ClassVar[int]
+    FUNDING_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FUNDING_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATES_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_LIQUIDATION_PRICE_FIELD_NUMBER: _ClassVar[int]
     MARGIN_RATIO_FIELD_NUMBER: _ClassVar[int]
     position_id: str
@@ -155,25 +164,64 @@ class Position(_message.Message):
     at_risk: bool
     reconciliation_status: ReconciliationStatus
     last_reconciled_at: _timestamp_pb2.Timestamp
+    funding: str
+    other_funding: _containers.RepeatedCompositeFieldContainer[FundingTotal]
+    estimates: _containers.RepeatedCompositeFieldContainer[Estimate]
     estimated_liquidation_price: str
     margin_ratio: str
-    def __init__(self, position_id: _Optional[str] = ..., account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., product: _Optional[_Union[_types_pb2.Product, str]] = ..., side: _Optional[_Union[_types_pb2.Side, str]] = ..., size: _Optional[str] = ..., entry_price: _Optional[str] = ..., status: _Optional[_Union[PositionStatus, str]] = ..., leverage: _Optional[str] = ..., margin_mode: _Optional[_Union[_types_pb2.MarginMode, str]] = ..., liquidation_price: _Optional[str] = ..., realized_pnl: _Optional[str] = ..., other_fees: _Optional[_Iterable[_Union[_types_pb2.Fee, _Mapping]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., closed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revision: _Optional[int] = ..., cost_basis: _Optional[str] = ..., peak_size: _Optional[str] = ..., estimated_pnl: _Optional[str] = ..., mark_price: _Optional[str] = ..., mark_observed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unrealized_pnl: _Optional[str] = ..., pnl_percent: _Optional[str] = ..., return_on_margin: _Optional[str] = ..., notional_value: _Optional[str] = ..., initial_margin: _Optional[str] = ..., liquidation_distance_percent: _Optional[str] = ..., at_risk: _Optional[bool] = ..., reconciliation_status: _Optional[_Union[ReconciliationStatus, str]] = ..., last_reconciled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., estimated_liquidation_price: _Optional[str] = ..., margin_ratio: _Optional[str] = ...) -> None: ...
+    def __init__(self, position_id: _Optional[str] = ..., account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., product: _Optional[_Union[_types_pb2.Product, str]] = ..., side: _Optional[_Union[_types_pb2.Side, str]] = ..., size: _Optional[str] = ..., entry_price: _Optional[str] = ..., status: _Optional[_Union[PositionStatus, str]] = ..., leverage: _Optional[str] = ..., margin_mode: _Optional[_Union[_types_pb2.MarginMode, str]] = ..., liquidation_price: _Optional[str] = ..., realized_pnl: _Optional[str] = ..., other_fees: _Optional[_Iterable[_Union[_types_pb2.Fee, _Mapping]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., closed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revision: _Optional[int] = ..., cost_basis: _Optional[str] = ..., peak_size: _Optional[str] = ..., estimated_pnl: _Optional[str] = ..., mark_price: _Optional[str] = ..., mark_observed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unrealized_pnl: _Optional[str] = ..., pnl_percent: _Optional[str] = ..., return_on_margin: _Optional[str] = ..., notional_value: _Optional[str] = ..., initial_margin: _Optional[str] = ..., liquidation_distance_percent: _Optional[str] = ..., at_risk: _Optional[bool] = ..., reconciliation_status: _Optional[_Union[ReconciliationStatus, str]] = ..., last_reconciled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., funding: _Optional[str] = ..., other_funding: _Optional[_Iterable[_Union[FundingTotal, _Mapping]]] = ..., estimates: _Optional[_Iterable[_Union[Estimate, _Mapping]]] = ..., estimated_liquidation_price: _Optional[str] = ..., margin_ratio: _Optional[str] = ...) -> None: ...
+
+class FundingTotal(_message.Message):
+    __slots__ = ("currency", "amount")
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    currency: str
+    amount: str
+    def __init__(self, currency: _Optional[str] = ..., amount: _Optional[str] = ...) -> None: ...
+
+class Estimate(_message.Message):
+    __slots__ = ("revision", "time", "side", "size", "price")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    SIDE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    time: _timestamp_pb2.Timestamp
+    side: _types_pb2.Side
+    size: str
+    price: str
+    def __init__(self, revision: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., side: _Optional[_Union[_types_pb2.Side, str]] = ..., size: _Optional[str] = ..., price: _Optional[str] = ...) -> None: ...
 
 class Trade(_message.Message):
-    __slots__ = ("size", "price", "fee", "realized_pnl", "fill_id", "executed_at")
+    __slots__ = ("size", "price", "fee", "realized_pnl", "fill_id", "executed_at", "funding")
     SIZE_FIELD_NUMBER: _ClassVar[int]
     PRICE_FIELD_NUMBER: _ClassVar[int]
     FEE_FIELD_NUMBER: _ClassVar[int]
     REALIZED_PNL_FIELD_NUMBER: _ClassVar[int]
     FILL_ID_FIELD_NUMBER: _ClassVar[int]
     EXECUTED_AT_FIELD_NUMBER: _ClassVar[int]
+    FUNDING_FIELD_NUMBER: _ClassVar[int]
     size: str
     price: str
     fee: _types_pb2.Fee
     realized_pnl: str
     fill_id: str
     executed_at: _timestamp_pb2.Timestamp
-    def __init__(self, size: _Optional[str] = ..., price: _Optional[str] = ..., fee: _Optional[_Union[_types_pb2.Fee, _Mapping]] = ..., realized_pnl: _Optional[str] = ..., fill_id: _Optional[str] = ..., executed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    funding: Funding
+    def __init__(self, size: _Optional[str] = ..., price: _Optional[str] = ..., fee: _Optional[_Union[_types_pb2.Fee, _Mapping]] = ..., realized_pnl: _Optional[str] = ..., fill_id: _Optional[str] = ..., executed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., funding: _Optional[_Union[Funding, _Mapping]] = ...) -> None: ...
+
+class Funding(_message.Message):
+    __slots__ = ("payment_id", "amount", "currency", "rate")
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    payment_id: str
+    amount: str
+    currency: str
+    rate: str
+    def __init__(self, payment_id: _Optional[str] = ..., amount: _Optional[str] = ..., currency: _Optional[str] = ..., rate: _Optional[str] = ...) -> None: ...
 
 class PositionEvent(_message.Message):
     __slots__ = ("revision", "time", "type", "position_id", "account", "actor", "request_id", "reason", "trade", "before", "after", "hash", "note")

@@ -461,29 +461,57 @@ class Fill(_message.Message):
     liquidation: bool
     def __init__(self, venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., product: _Optional[_Union[_types_pb2.Product, str]] = ..., fill_id: _Optional[str] = ..., is_buy: _Optional[bool] = ..., size: _Optional[str] = ..., price: _Optional[str] = ..., fee: _Optional[str] = ..., fee_currency: _Optional[str] = ..., executed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., leverage: _Optional[str] = ..., liquidation: _Optional[bool] = ...) -> None: ...
 
+class FundingPayment(_message.Message):
+    __slots__ = ("venue", "symbol", "asset", "payment_id", "amount", "currency", "rate", "paid_at")
+    VENUE_FIELD_NUMBER: _ClassVar[int]
+    SYMBOL_FIELD_NUMBER: _ClassVar[int]
+    ASSET_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    PAID_AT_FIELD_NUMBER: _ClassVar[int]
+    venue: str
+    symbol: str
+    asset: str
+    payment_id: str
+    amount: str
+    currency: str
+    rate: str
+    paid_at: _timestamp_pb2.Timestamp
+    def __init__(self, venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., payment_id: _Optional[str] = ..., amount: _Optional[str] = ..., currency: _Optional[str] = ..., rate: _Optional[str] = ..., paid_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class RecordFillsRequest(_message.Message):
-    __slots__ = ("account", "request_id", "fills", "reason")
+    __slots__ = ("account", "request_id", "fills", "reason", "funding")
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     FILLS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    FUNDING_FIELD_NUMBER: _ClassVar[int]
     account: str
     request_id: str
     fills: _containers.RepeatedCompositeFieldContainer[Fill]
     reason: str
-    def __init__(self, account: _Optional[str] = ..., request_id: _Optional[str] = ..., fills: _Optional[_Iterable[_Union[Fill, _Mapping]]] = ..., reason: _Optional[str] = ...) -> None: ...
+    funding: _containers.RepeatedCompositeFieldContainer[FundingPayment]
+    def __init__(self, account: _Optional[str] = ..., request_id: _Optional[str] = ..., fills: _Optional[_Iterable[_Union[Fill, _Mapping]]] = ..., reason: _Optional[str] = ..., funding: _Optional[_Iterable[_Union[FundingPayment, _Mapping]]] = ...) -> None: ...
 
 class RecordFillsResponse(_message.Message):
-    __slots__ = ("applied", "duplicates", "positions", "revision")
+    __slots__ = ("applied", "duplicates", "positions", "revision", "funding_applied", "funding_duplicates", "restated")
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     DUPLICATES_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    FUNDING_APPLIED_FIELD_NUMBER: _ClassVar[int]
+    FUNDING_DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    RESTATED_FIELD_NUMBER: _ClassVar[int]
     applied: int
     duplicates: int
     positions: _containers.RepeatedCompositeFieldContainer[_position_pb2.Position]
     revision: int
-    def __init__(self, applied: _Optional[int] = ..., duplicates: _Optional[int] = ..., positions: _Optional[_Iterable[_Union[_position_pb2.Position, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...
+    funding_applied: int
+    funding_duplicates: int
+    restated: int
+    def __init__(self, applied: _Optional[int] = ..., duplicates: _Optional[int] = ..., positions: _Optional[_Iterable[_Union[_position_pb2.Position, _Mapping]]] = ..., revision: _Optional[int] = ..., funding_applied: _Optional[int] = ..., funding_duplicates: _Optional[int] = ..., restated: _Optional[int] = ...) -> None: ...
 
 class PriceUpdate(_message.Message):
     __slots__ = ("venue", "symbol", "price", "observed_at")
@@ -612,7 +640,7 @@ class GetPortfolioSummaryRequest(_message.Message):
     def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ...) -> None: ...
 
 class GetPortfolioSummaryResponse(_message.Message):
-    __slots__ = ("total_positions", "total_unrealized_pnl", "total_notional_value", "positions_at_risk", "assets", "total_realized_pnl", "long_notional", "short_notional", "net_notional", "missing_marks", "revision", "confirmed_pnl", "estimated_pnl", "old_marks")
+    __slots__ = ("total_positions", "total_unrealized_pnl", "total_notional_value", "positions_at_risk", "assets", "total_realized_pnl", "long_notional", "short_notional", "net_notional", "missing_marks", "revision", "total_funding", "confirmed_pnl", "estimated_pnl", "old_marks")
     TOTAL_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_UNREALIZED_PNL_FIELD_NUMBER: _ClassVar[int]
     TOTAL_NOTIONAL_VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -624,6 +652,7 @@ class GetPortfolioSummaryResponse(_message.Message):
     NET_NOTIONAL_FIELD_NUMBER: _ClassVar[int]
     MISSING_MARKS_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FUNDING_FIELD_NUMBER: _ClassVar[int]
     CONFIRMED_PNL_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_PNL_FIELD_NUMBER: _ClassVar[int]
     OLD_MARKS_FIELD_NUMBER: _ClassVar[int]
@@ -638,10 +667,11 @@ class GetPortfolioSummaryResponse(_message.Message):
     net_notional: str
     missing_marks: _containers.RepeatedScalarFieldContainer[str]
     revision: int
+    total_funding: str
     confirmed_pnl: str
     estimated_pnl: str
     old_marks: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, total_positions: _Optional[int] = ..., total_unrealized_pnl: _Optional[str] = ..., total_notional_value: _Optional[str] = ..., positions_at_risk: _Optional[int] = ..., assets: _Optional[_Iterable[str]] = ..., total_realized_pnl: _Optional[str] = ..., long_notional: _Optional[str] = ..., short_notional: _Optional[str] = ..., net_notional: _Optional[str] = ..., missing_marks: _Optional[_Iterable[str]] = ..., revision: _Optional[int] = ..., confirmed_pnl: _Optional[str] = ..., estimated_pnl: _Optional[str] = ..., old_marks: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, total_positions: _Optional[int] = ..., total_unrealized_pnl: _Optional[str] = ..., total_notional_value: _Optional[str] = ..., positions_at_risk: _Optional[int] = ..., assets: _Optional[_Iterable[str]] = ..., total_realized_pnl: _Optional[str] = ..., long_notional: _Optional[str] = ..., short_notional: _Optional[str] = ..., net_notional: _Optional[str] = ..., missing_marks: _Optional[_Iterable[str]] = ..., revision: _Optional[int] = ..., total_funding: _Optional[str] = ..., confirmed_pnl: _Optional[str] = ..., estimated_pnl: _Optional[str] = ..., old_marks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListPositionHistoryRequest(_message.Message):
     __slots__ = ("position_id", "account", "venue", "symbol", "asset", "page_size", "page_token", "after_revision")
