@@ -1,23 +1,19 @@
-"""Responses and errors as JSON: proto3's canonical form with the contract's own field names.
-
-64-bit integers are strings, as canonical JSON has them: JavaScript would round a large revision. Fields that hold their
-default are written, so that a client always finds the key; absent messages are left out.
-"""
+"""Responses and errors as JSON over HTTP; `grpckit.json_form` says how messages are written."""
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 import grpc
 from aiohttp import web
 from google.protobuf import json_format
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from grpckit.call import REQUEST_ID
 from grpckit.errors import DETAILS_KEY, RpcError, to_status
+from grpckit.json_form import dumps
 
 _CODES = {
     grpc.StatusCode.OK: 200,
@@ -55,18 +51,6 @@ class Refusal(Exception):
         self.error = error
         self.headers = headers or {}
         self.close = close
-
-
-def to_json(message: Message) -> dict[str, Any]:
-    """Returns a message as JSON has it."""
-    return json_format.MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-
-
-def dumps(value: object) -> bytes:
-    """Writes JSON on one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from grpckit.channel import watch
 from grpckit.errors import RpcError, invalid, to_status
+from grpckit.json_form import to_json
 from grpckit.rest import request as requests
 from grpckit.rest.answer import (
     HEADERS,
@@ -24,7 +25,6 @@ from grpckit.rest.answer import (
     request_id_of,
     status_json,
     status_of,
-    to_json,
 )
 from grpckit.rest.limits import EdgeLimits
 from grpckit.rest.metrics import EdgeMetrics, default_edge_metrics

@@ -10,7 +10,8 @@ from typing import TypeAlias
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from grpckit.rest.answer import HEADERS, dumps, json_response
+from grpckit.json_form import dumps
+from grpckit.rest.answer import HEADERS, json_response
 from grpckit.rest.limits import EdgeLimits
 from grpckit.rest.openapi import describe
 from grpckit.rest.routes import Routes

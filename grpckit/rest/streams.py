@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
-from grpckit.rest.answer import HEADERS, dumps, to_json
+from grpckit.json_form import dumps, to_json
+from grpckit.rest.answer import HEADERS
 
 RESUME_FIELD = "after_revision"
 _SNAPSHOT_PREFIX = "include_"  # fields that ask for the state before the events: not together with a revision

@@ -16,7 +16,8 @@ from trueup.reconciler.v1 import reconciler_service_pb2
 from trueup.types.v1 import types_pb2
 
 from grpckit.errors import RpcError, Violation, to_status
-from grpckit.rest.answer import Refusal, error_response, status_json, to_json
+from grpckit.json_form import to_json
+from grpckit.rest.answer import Refusal, error_response, status_json
 from grpckit.rest.origins import Origins
 from grpckit.rest.streams import Events, Lines, resume, wants_events
 
