@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -59,6 +59,7 @@ def connect(
     response_bytes: int = 16 * 1024 * 1024,
     ping_s: float = _PING_S,
     ping_timeout_s: float = _PING_TIMEOUT_S,
+    interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
 ) -> grpc.aio.Channel:
     """Opens a channel to host:port, unix:/path or dns:///name (every address behind the name gets its share).
 
@@ -81,8 +82,8 @@ def connect(
     if watching:
         options.append(("grpc.http2.bdp_probe", 0))
     if credentials is None:
-        return grpc.aio.insecure_channel(address, options=options)
-    return grpc.aio.secure_channel(address, credentials, options=options)
+        return grpc.aio.insecure_channel(address, options=options, interceptors=interceptors)
+    return grpc.aio.secure_channel(address, credentials, options=options, interceptors=interceptors)
 
 
 class watch(Generic[Response]):  # noqa: N801 - reads as the verb it is

@@ -1,0 +1,189 @@
+"""Both services for Python: typed calls, typed errors, streams that go on for ever.
+
+async with Client("127.0.0.1:50051", "127.0.0.1:50052") as trueup:
+    request = OpenPositionRequest(asset="BTC/USD", size="0.5", entry_price="42000", request_id="order-1")
+    opened = await trueup.positions.OpenPosition(request)  # raises RpcError: code, reason, metadata, violations
+
+    async for position in pages(trueup.positions.ListPositions, ListPositionsRequest()):
+        ...
+
+    async for response in trueup.follow_drifts():  # the open cases, then every step, across restarts
+        for event in response.events:
+            ...
+
+Requests and responses are the contract's own messages, from `trueup.position.v1`, `trueup.reconciler.v1` and
+`trueup.types.v1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+from trueup.position.v1 import position_service_pb2, position_service_pb2_grpc
+from trueup.reconciler.v1 import reconciler_service_pb2, reconciler_service_pb2_grpc
+
+from grpckit.channel import connect, follow
+from grpckit.errors import Pruned, RpcError, from_rpc
+
+POSITION_ADDRESS = "127.0.0.1:50051"
+RECONCILER_ADDRESS = "127.0.0.1:50052"
+PAGE = 1000  # rows, the most that the contract allows
+
+_NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+OnReset = Callable[[RpcError, int], None]
+Watch = TypeVar("Watch", position_service_pb2.WatchPositionsRequest, reconciler_service_pb2.StreamDriftEventsRequest)
+Revised = TypeVar(
+    "Revised", position_service_pb2.WatchPositionsResponse, reconciler_service_pb2.StreamDriftEventsResponse
+)
+
+
+class Unreachable(RpcError):
+    """Nothing answers at `address`, or not in time. A write may have happened: repeat it with its request_id."""
+
+    def __init__(self, error: RpcError, address: str) -> None:
+        super().__init__(error.code, error.reason, f"nothing answers at {address}")
+        self.address = address
+
+
+class Client:
+    """Connects when it is first used; close it, or use it as an async context manager.
+
+    `positions` and `reconciler` are the stubs of the two services. Their unary calls get `timeout_s` seconds unless
+    they bring a timeout, and raise RpcError; Unreachable when nobody answers. Nothing is repeated by itself: a write
+    with a request_id may be.
+    """
+
+    def __init__(
+        self,
+        position_address: str = POSITION_ADDRESS,
+        reconciler_address: str = RECONCILER_ADDRESS,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout_s: float = 30.0,
+    ) -> None:
+        def channel(address: str, *, watching: bool = False) -> grpc.aio.Channel:
+            calls = [] if watching else [_Calls(address, timeout_s)]
+            return connect(address, credentials=credentials, watching=watching, interceptors=calls)
+
+        # Streams have connections of their own: reading them slowly holds up no call.
+        self._channels = [channel(position_address), channel(reconciler_address)]
+        self._channels += [channel(position_address, watching=True), channel(reconciler_address, watching=True)]
+        self.positions = position_service_pb2_grpc.PositionServiceStub(self._channels[0])
+        self.reconciler = reconciler_service_pb2_grpc.ReconcilerServiceStub(self._channels[1])
+        self._position_streams = position_service_pb2_grpc.PositionServiceStub(self._channels[2])
+        self._drift_streams = reconciler_service_pb2_grpc.ReconcilerServiceStub(self._channels[3])
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; streams end."""
+        for channel in self._channels:
+            await channel.close(None)
+
+    def follow_positions(
+        self,
+        request: position_service_pb2.WatchPositionsRequest | None = None,
+        *,
+        on_reset: OnReset | None = None,
+    ) -> AsyncGenerator[position_service_pb2.WatchPositionsResponse, None]:
+        """Yield what `WatchPositions` sends, for ever; without a request the live positions come first.
+
+        Whatever ends the stream, it goes on after the last revision. Where that is not known any more (it was pruned,
+        or a backup was restored) it goes on with a snapshot: phase SNAPSHOT replaces all that was known before.
+        `on_reset(error, revision)` is told of each new start. Raises RpcError for what repeating does not mend.
+        """
+        first = request or position_service_pb2.WatchPositionsRequest(include_current=True)
+        afresh = _copy(first, include_current=True)
+        return _follow(self._position_streams.WatchPositions, first, afresh, "include_current", on_reset)
+
+    def follow_drifts(
+        self,
+        request: reconciler_service_pb2.StreamDriftEventsRequest | None = None,
+        *,
+        on_reset: OnReset | None = None,
+    ) -> AsyncGenerator[reconciler_service_pb2.StreamDriftEventsResponse, None]:
+        """Yield what `StreamDriftEvents` sends, for ever, as `follow_positions` does; the open cases come first."""
+        first = request or reconciler_service_pb2.StreamDriftEventsRequest(include_open=True)
+        afresh = _copy(first, include_open=True)
+        return _follow(self._drift_streams.StreamDriftEvents, first, afresh, "include_open", on_reset)
+
+
+class _Calls(grpc.aio.UnaryUnaryClientInterceptor):
+    """Gives every call a deadline, and every error its type."""
+
+    def __init__(self, address: str, timeout_s: float) -> None:
+        self._address = address
+        self._timeout_s = timeout_s
+
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        if client_call_details.timeout is None:
+            client_call_details = client_call_details._replace(timeout=self._timeout_s)
+        try:
+            return await (await continuation(client_call_details, request))
+        except grpc.aio.AioRpcError as raised:
+            error = from_rpc(raised)
+        # Whoever answered has given a reason; without one the status is gRPC's own, about the connection.
+        if error.code in _NO_ANSWER and not error.reason:
+            raise Unreachable(error, self._address)
+        raise error
+
+
+async def pages(method: Any, request: Any) -> AsyncIterator[Any]:
+    """Yield every row of a listing, page after page: `pages(client.positions.ListPositions, ListPositionsRequest())`.
+
+    The rows are what the response's one repeated field holds. Raises what the method raises.
+    """
+    asked = type(request)()
+    asked.CopyFrom(request)
+    asked.page_size = asked.page_size or PAGE
+    while True:
+        response = await method(asked)
+        (rows,) = (field.name for field in response.DESCRIPTOR.fields if field.is_repeated)
+        for row in getattr(response, rows):
+            yield row
+        asked.page_token = response.next_page_token
+        if not asked.page_token:
+            return
+
+
+async def _follow(
+    method: Callable[[Watch], grpc.aio.UnaryStreamCall[Any, Revised]],
+    first: Watch,
+    afresh: Watch,
+    snapshot: str,
+    on_reset: OnReset | None,
+) -> AsyncGenerator[Revised, None]:
+    def start(revision: int) -> grpc.aio.UnaryStreamCall[Any, Revised]:
+        return method(first if revision == after else _copy(first, after_revision=revision, **{snapshot: False}))
+
+    after: int = first.after_revision
+    while True:
+        try:
+            async with aclosing(follow(start, after, on_reset=on_reset)) as responses:
+                async for response in responses:
+                    yield response
+        except Pruned as error:
+            if on_reset is not None:
+                on_reset(error, 0)
+            first, after = afresh, 0
+
+
+def _copy(request: Watch, **fields: Any) -> Watch:
+    """The same request with other fields; without an after_revision unless one is given."""
+    copied = type(request)()
+    copied.CopyFrom(request)
+    copied.ClearField("after_revision")
+    for name, value in fields.items():
+        setattr(copied, name, value)
+    return copied
