@@ -31,6 +31,7 @@ from reconciler_service.simulator.records import Mode
 from reconciler_service.simulator.server import serve
 from trueup_cli.children import Child
 from trueup_cli.screen import Screen
+from trueup_cli.settings import SIMULATOR_URL, CliSettings
 
 POSITION_SERVICES = (
     position_service_pb2.DESCRIPTOR.services_by_name["PositionService"],
@@ -174,11 +175,13 @@ class Pair:
         """A simulated venue over real HTTP that holds what the book is going to hold."""
         exchange = scenario.new_exchange(now=lambda: time.time_ns() // 1_000_000)
         scenario.seed(exchange)
-        server = await serve(exchange)
+        listen = _simulator_listen(CliSettings.load())
+        server = await serve(exchange, listen.host, listen.port)
         self._stack.push_async_callback(server.close)
         walking = asyncio.create_task(_walk(exchange))
         self._stack.push_async_callback(_cancelled, walking)
-        self.screen.say(f"SIMULATED Hyperliquid at {server.url}")
+        told = "" if server.url == SIMULATOR_URL else f" told SIMULATOR_URL={server.url}"
+        self.screen.say(f"SIMULATED Hyperliquid at {server.url}; `trueup simulate`{told} makes things happen there")
         return exchange, server.url
 
     async def _first_run(self, reconciler: str) -> None:
@@ -211,6 +214,21 @@ class Pair:
                     seen.add(event.drift.symbol)
                 if enough is not None and len(seen) >= enough:
                     return
+
+
+def _simulator_listen(settings: CliSettings) -> Listen:
+    """Where a simulated venue listens: where it was asked to, or where it usually does, or at a free port.
+
+    Raises StartupError.
+    """
+    listen = Listen.parse(settings.simulator_listen or "127.0.0.1:0")
+    if listen.path or not listen.loopback:
+        raise StartupError(f"SIMULATOR_LISTEN: a simulated venue listens on loopback, not on {listen}")
+    if problem := why_not(listen):
+        if "simulator_listen" in settings.model_fields_set:
+            raise StartupError(f"cannot listen on {listen}: {problem}")
+        return Listen(listen.host, 0)
+    return listen
 
 
 def _ensure_free(*addresses: str) -> None:

@@ -54,6 +54,7 @@ def free_port() -> int:
 def environment(folder: Path, **settings: str) -> dict[str, str]:
     """The developer's environment without settings of ours, with the folder for everything temporary."""
     ours = ("HYPERLIQUID_", "COINBASE_", "DATABASE_", "DB_", "POSITION_", "RECONCILER_", "RECONCILIATION_", "TRUEUP_")
+    ours += ("SIMULATOR_",)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     # A person at a terminal has not set it; only without it does a pipe show what is buffered.
     kept.pop("PYTHONUNBUFFERED", None)
@@ -171,6 +172,7 @@ class Up(Process):
         self.position, self.reconciler = f"127.0.0.1:{position}", f"127.0.0.1:{reconciler}"
         self.http = f"127.0.0.1:{free_port()}"
         listen = {"POSITION_LISTEN": self.position, "RECONCILER_LISTEN": self.reconciler, "HTTP_LISTEN": self.http}
+        listen["SIMULATOR_LISTEN"] = "127.0.0.1:0"
         self.env = environment(folder, **listen, **settings)
         super().__init__([BIN / "trueup", "up", *options], self.env, cwd)
 
@@ -227,28 +229,33 @@ def steps(events: Sequence[dict[str, Any]]) -> list[tuple[int, str, str]]:
 
 
 class Trio:
-    """Simulated venue, Position service and Reconciler as separate processes that can be killed and started again."""
+    """Simulated venue, Position service and Reconciler as separate processes that can be killed and started again.
 
-    def __init__(self, folder: Path) -> None:
+    ``settings`` are the services' own, over those of here.
+    """
+
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self._running: dict[str, Process] = {}
         venue, position, reconciler = free_port(), free_port(), free_port()
         self.position, self.reconciler = f"127.0.0.1:{position}", f"127.0.0.1:{reconciler}"
         self.venue = f"http://127.0.0.1:{venue}"
-        self.env = environment(
-            folder,
-            POSITION_LISTEN=self.position,
-            POSITION_ADDRESS=self.position,
-            RECONCILER_LISTEN=self.reconciler,
-            DB_PATH=str(folder / "db"),
-            VENUES="simulated",
-            HYPERLIQUID_API_URL=self.venue,
-            HYPERLIQUID_KEY=scenario.DESK,
-            RECONCILIATION_INTERVAL="1",
-            RECONCILER_LEASE_TTL="1",
-            PROGRESS_INTERVAL="1",
-            WATCH_PROGRESS_INTERVAL="1",
-        )
+        usual = {
+            "POSITION_LISTEN": self.position,
+            "POSITION_ADDRESS": self.position,
+            "RECONCILER_LISTEN": self.reconciler,
+            "RECONCILER_ADDRESS": self.reconciler,
+            "SIMULATOR_URL": self.venue,
+            "DB_PATH": str(folder / "db"),
+            "VENUES": "simulated",
+            "HYPERLIQUID_API_URL": self.venue,
+            "HYPERLIQUID_KEY": scenario.DESK,
+            "RECONCILIATION_INTERVAL": "1",
+            "RECONCILER_LEASE_TTL": "1",
+            "PROGRESS_INTERVAL": "1",
+            "WATCH_PROGRESS_INTERVAL": "1",
+        }
+        self.env = environment(folder, **(usual | settings))
         # Marks stand still: only what a test does at the venue makes a drift.
         self._commands = {
             "venue": ("reconciler_service.simulator", "--port", str(venue), "--walk", "0"),

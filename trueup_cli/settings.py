@@ -1,0 +1,20 @@
+"""What the command line can be told, by environment or by the TOML file of the services."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from grpckit.config import OptionalListenAddress, Settings
+
+SIMULATOR_URL = "http://127.0.0.1:8100"  # of Hyperliquid's simulator, unless told otherwise
+
+
+class CliSettings(Settings):
+    """Names are the environment's in lower case."""
+
+    position_address: str = Field(default="127.0.0.1:50051", description="The Position service.")
+    reconciler_address: str = Field(default="127.0.0.1:50052", description="The Reconciler.")
+    simulator_listen: OptionalListenAddress = Field(
+        default="127.0.0.1:8100", description="Where `trueup up` serves a SIMULATED venue; taken: at a free port."
+    )
+    simulator_url: str = Field(default=SIMULATOR_URL, description="The control of a SIMULATED venue.")
