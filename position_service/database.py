@@ -8,13 +8,14 @@ import asyncpg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from grpckit.run import StartupError
 from position_service.ledger.store import patiently
 
 # Any fixed number: replicas that start together take turns at the migrations.
-_MIGRATION_LOCK = 7418529630
+MIGRATION_LOCK = 7418529630
 _START_S = 30.0
 
 
@@ -29,7 +30,7 @@ async def prepare(dsn: str, *, allow_unsafe: bool = False) -> None:
         async with engine.begin() as connection:
             if not allow_unsafe:
                 await _require_durable(connection)
-            await connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            await connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             await connection.run_sync(_migrate)
     finally:
         await engine.dispose()
@@ -64,9 +65,21 @@ async def _require_durable(connection: AsyncConnection) -> None:
             )
 
 
+def newest_migration() -> str:
+    """The migration that the schema of this version is at."""
+    newest = ScriptDirectory.from_config(_config()).get_current_head()
+    assert newest is not None, "there is one"
+    return newest
+
+
 def _migrate(connection: sa.Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    return config

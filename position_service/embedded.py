@@ -73,6 +73,19 @@ class EmbeddedPostgres:
         self._lock: IO[str] | None = None
         self._runs = False
         self._socket_folder = self._folder / "run"
+        if len(str(self._socket_folder)) > _SOCKET_PATH_LIMIT:
+            name = hashlib.sha256(str(self._folder).encode()).hexdigest()[:16]
+            self._socket_folder = Path(tempfile.gettempdir()) / f"trueup-{name}"
+
+    @property
+    def exists(self) -> bool:
+        """Whether the folder holds a database. Raises OSError when it may not be looked into."""
+        return (self._data / "PG_VERSION").exists()
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether this process is the one that owns the server."""
+        return self._lock is not None
 
     @property
     def dsn(self) -> str:
@@ -89,6 +102,11 @@ class EmbeddedPostgres:
         """Stop the server if this process owns it."""
         await asyncio.to_thread(self._stop)
 
+    async def leave(self) -> None:
+        """Give the server up without stopping it: others have come to use it, and the next owner takes it over."""
+        self._runs = False
+        await asyncio.to_thread(self._stop)
+
     def _start(self) -> None:
         self._make_folders()
         self._lock = (self._folder / "owner.lock").open("w")
@@ -100,10 +118,10 @@ class EmbeddedPostgres:
             log.info("embedded PostgreSQL is owned by another process: joining it", folder=str(self._folder))
             self._wait_for_owner()
             return
-        if not (self._data / "PG_VERSION").exists():
+        if not self.exists:
             log.info("creating the embedded PostgreSQL", folder=str(self._folder))
             self._run("initdb", "--auth=trust", "--encoding=UTF8", "--no-locale", "-U", "postgres", "-D", self._data)
-        if self._answers():
+        if self.answers():
             log.info("taking over the embedded PostgreSQL of a process that is gone", folder=str(self._folder))
             self._runs = True
             return
@@ -122,7 +140,7 @@ class EmbeddedPostgres:
     def _wait_for_owner(self) -> None:
         """The owner may have begun a moment ago. Raises StartupError."""
         until = time.monotonic() + _OWNER_S
-        while not self._answers():
+        while not self.answers():
             if time.monotonic() > until:
                 raise StartupError(f"another process owns {self._folder}, but its PostgreSQL does not answer")
             time.sleep(0.1)
@@ -138,7 +156,7 @@ class EmbeddedPostgres:
             self._lock.close()
             self._lock = None
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         """Whether a server listens. Its process id would not tell: it may be a zombie's, or another process's by now."""
         with socket.socket(socket.AF_UNIX) as probe:
             try:
@@ -162,9 +180,6 @@ class EmbeddedPostgres:
 
     def _make_folders(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        if len(str(self._socket_folder)) > _SOCKET_PATH_LIMIT:
-            name = hashlib.sha256(str(self._folder).encode()).hexdigest()[:16]
-            self._socket_folder = Path(tempfile.gettempdir()) / f"trueup-{name}"
         self._socket_folder.mkdir(mode=0o700, exist_ok=True)
         if self._user is not None:
             self._prepare_user()
