@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from grpckit.errors import StartupError
+from trueup_cli.lazy import LazyCommands
 
 app = typer.Typer(
     name="trueup",
-    help="Keeps a trading desk's positions true.",
+    cls=LazyCommands,
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -21,7 +23,14 @@ app = typer.Typer(
 
 @app.callback()
 def root() -> None:
-    """Keeps a trading desk's positions true."""
+    """Keeps a trading desk's positions true.
+
+    Listings are tables on a terminal and a JSON object a line in a pipe, or with --json. Exit codes: 0 done; 1 refused,
+    or a check failed; 2 wrong usage; 3 nobody answers: a write may have happened, repeat it with its request id; 4 with
+    --exit-code, something was found.
+
+    Example: trueup drifts list --json | jq -r .summary
+    """
 
 
 @app.command()

@@ -26,3 +26,15 @@ def trio() -> Iterator[Trio]:
             yield processes
         finally:
             processes.stop()
+
+
+@pytest.fixture(scope="session")
+def desk() -> Iterator[Trio]:
+    """The same, reconciling only when it is told to, for the command line."""
+    with scratch() as folder:
+        processes = Trio(folder, RECONCILIATION_INTERVAL="3600")
+        try:
+            processes.begin()
+            yield processes
+        finally:
+            processes.stop()

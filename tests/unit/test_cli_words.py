@@ -1,0 +1,114 @@
+"""How values read in tables, and how errors read in one line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+from trueup.position.v1 import position_pb2
+
+from grpckit.errors import RpcError
+from trueup_cli import failures
+from trueup_cli.checks import Level, clock
+from trueup_cli.client import Unreachable
+from trueup_cli.dump import _without_password
+from trueup_cli.failures import Failure
+from trueup_cli.options import as_of, reference
+from trueup_cli.words import amount, gain, name_of
+
+UUID = "01a21440-63d8-7000-8838-c8165598b4ce"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("0", "0"),
+        ("42000", "42000"),
+        ("0.95", "0.95"),
+        ("1.398095238095238095", "1.4"),
+        ("-1.005", "-1"),  # half-even
+        ("-1.015", "-1.02"),
+        ("0.001", "0"),
+        ("99999999999999999999.999", "100000000000000000000"),
+    ],
+)
+def test_amounts_are_rounded_half_even_for_the_eye(text: str, shown: str):
+    assert amount(text, 2) == shown
+
+
+def test_profit_is_green_and_loss_is_red():
+    assert [gain(text).style for text in ("1", "-1", "0", "")] == ["green", "red", "", ""]
+
+
+def test_enums_lose_their_prefix_and_newer_ones_stay_numbers():
+    position = position_pb2.Position(status=position_pb2.POSITION_STATUS_OPEN)
+    assert name_of(position, "status") == "OPEN"
+    assert name_of(position, "side") == ""
+    position.status = 99
+    assert name_of(position, "status") == "99"
+
+
+def test_a_position_is_named_by_id_pair_or_symbol():
+    assert reference(UUID, "hyperliquid") == {"position_id": UUID}
+    assert reference("BTC/USD", "", "desk") == {"asset": "BTC/USD", "venue": "", "account": "desk"}
+    assert reference("xyz:TSLA")["symbol"] == "xyz:TSLA"
+
+
+def test_the_past_is_a_revision_or_a_time():
+    assert as_of("") == {}
+    assert as_of("7") == {"as_of_revision": 7}
+    assert as_of("2026-03-01T12:00")["as_of_time"].ToDatetime(UTC) == datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert as_of("2026-03-01T12:00+02:00")["as_of_time"].ToDatetime(UTC) == datetime(2026, 3, 1, 10, tzinfo=UTC)
+    with pytest.raises(Failure, match="'yesterday' is not a time") as caught:
+        as_of("yesterday")
+    assert caught.value.code == failures.USAGE
+
+
+def an_error(code: grpc.StatusCode, reason: str = "", message: str = "it says no") -> RpcError:
+    return RpcError(code, reason, message)
+
+
+def test_an_error_says_what_to_do_and_its_exit_code_whether_it_was_answered():
+    silence = Unreachable(an_error(grpc.StatusCode.UNAVAILABLE), "127.0.0.1:1")
+    assert failures.describe(silence, variable="POSITION_ADDRESS") == (
+        "nothing answers at 127.0.0.1:1: start it with `trueup up` or set POSITION_ADDRESS"
+    )
+    assert failures.exit_code(silence) == 3
+    stale = an_error(grpc.StatusCode.ABORTED, "STALE_REVISION", "it is at 7")
+    assert failures.describe(stale, variable="") == "it is at 7; it has moved since: look again, then decide again"
+    assert failures.exit_code(stale) == 1
+    assert failures.exit_code(an_error(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")) == 3
+
+
+def test_a_write_whose_outcome_is_unknown_says_how_to_repeat_it():
+    late = an_error(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "late")
+    told = failures.describe(late, variable="", request_id="cli-1")
+    assert told == "late. It may have happened: repeat it with --request-id cli-1, and it happens once"
+    refused = failures.describe(an_error(grpc.StatusCode.FAILED_PRECONDITION), variable="", request_id="cli-1")
+    assert refused == "it says no (request id cli-1)"
+
+
+@pytest.mark.parametrize(
+    ("off_s", "trip_s", "level"),
+    [(0, 0, Level.OK), (0.9, 0, Level.OK), (-2, 0, Level.WARNING), (11, 0, Level.PROBLEM), (4, 8, Level.OK)],
+)
+def test_a_clock_is_wrong_by_more_than_the_way_there_took(off_s: float, trip_s: float, level: Level):
+    began = datetime(2026, 3, 1, tzinfo=UTC)
+    ended = began + timedelta(seconds=trip_s)
+    found = clock("clock", began + timedelta(seconds=trip_s / 2 + off_s), began, ended)
+    assert found.level is level
+    assert bool(found.todo) is (level is not Level.OK)
+
+
+@pytest.mark.parametrize(
+    ("dsn", "bare", "password"),
+    [
+        ("postgresql://u:p%40ss@h:1/d?sslmode=require", "postgresql://u@h:1/d?sslmode=require", "p@ss"),
+        ("postgresql://h/d?user=u&password=p&sslmode=require", "postgresql://h/d?user=u&sslmode=require", "p"),
+        ("postgresql://postgres@/postgres?host=/x/run", "postgresql://postgres@/postgres?host=%2Fx%2Frun", ""),
+    ],
+)
+def test_no_password_stands_in_a_command_line(dsn: str, bare: str, password: str):
+    assert _without_password(dsn) == (bare, {"PGPASSWORD": password} if password else {})

@@ -1,0 +1,66 @@
+"""`trueup doctor`: everything looked at once, with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import typer
+from rich.text import Text
+
+from grpckit import log as logs
+from grpckit.errors import StartupError
+from position_service.settings import PositionSettings
+from reconciler_service.settings import ReconcilerSettings
+from trueup_cli import checks
+from trueup_cli.checks import Finding, Level
+from trueup_cli.checks_database import database
+from trueup_cli.failures import REFUSED
+from trueup_cli.session import Session, talks
+from trueup_cli.words import word
+
+app = typer.Typer(rich_markup_mode="markdown")
+
+
+@app.command()
+@talks
+async def doctor(session: Session) -> int | None:
+    """Check settings, services, database, venues and clocks; each line says OK, WARNING or PROBLEM, and what to do.
+
+    Nothing is started or changed. Exit code 1 when there is a PROBLEM.
+
+    Example: trueup doctor
+    """
+    logs.configure("ERROR")
+    problems = 0
+    async for finding in _findings(session):
+        problems += finding.level is Level.PROBLEM
+        if session.out.is_json:
+            told: dict[str, object] = {"level": finding.level.value, "check": finding.what}
+            session.out.json(told | {"says": finding.says, "todo": finding.todo})
+        else:
+            line = Text.assemble(word(f"{finding.level.value:<7}"), f"  {finding.what}: {finding.says}")
+            line.stylize(word(finding.level.value).style, 0, 7)
+            session.out.say(line)
+            if finding.todo:
+                session.out.say(f"         {finding.todo}")
+    return REFUSED if problems else None
+
+
+async def _findings(session: Session) -> AsyncIterator[Finding]:
+    try:
+        position, reconciler = PositionSettings.load(), ReconcilerSettings.load()
+    except StartupError as error:
+        yield Finding(Level.PROBLEM, "settings", str(error), "nothing starts before that is mended")
+        return
+    yield Finding(Level.OK, "settings", "can be read")
+    start = "start it with `trueup up`, or set POSITION_ADDRESS"
+    book = await checks.service("Position service", session.position_address, position.position_listen, start)
+    yield book
+    async for finding in database(position, serving=book.level is Level.OK):
+        yield finding
+    start = start.replace("POSITION", "RECONCILER")
+    other = await checks.service("Reconciler", session.reconciler_address, reconciler.reconciler_listen, start)
+    yield other
+    looked = checks.reconciler(session.client) if other.level is Level.OK else checks.venues(reconciler)
+    async for finding in looked:
+        yield finding

@@ -1,0 +1,63 @@
+"""Where answers go: tables for people on a terminal, a JSON object a line for pipes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from google.protobuf.message import Message
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from grpckit.json_form import dumps, to_json
+
+_PIPE_WIDTH = 200  # of a table that is no terminal's
+
+
+class Output:
+    """``is_json`` None: as standard output is a terminal or not."""
+
+    def __init__(self, *, is_json: bool | None = None) -> None:
+        on_terminal = sys.stdout.isatty()
+        self.is_json = not on_terminal if is_json is None else is_json
+        self.console = Console(highlight=False, width=None if on_terminal else _PIPE_WIDTH)
+
+    def json(self, value: Message | dict[str, object]) -> None:
+        """One object, on a line of its own, at once."""
+        self.line(dumps(to_json(value) if isinstance(value, Message) else value).decode())
+
+    def line(self, text: str) -> None:
+        """A line of JSON that somebody else wrote, at once."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *, right: Iterable[str] = ()) -> None:
+        """A table; ``right`` names the columns of numbers. An ellipsis would hide digits: cells are folded."""
+        numbers = set(right)
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in columns:
+            table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        self.console.print(table)
+
+    def fields(self, fields: Iterable[tuple[str, Text | str]]) -> None:
+        """Names and values, one a line; what is empty is left out."""
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in fields:
+            if str(value):
+                table.add_row(name, value)
+        self.console.print(table)
+
+    def say(self, text: str | Text) -> None:
+        """A line for people."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A line beside the output: on standard error, so that a pipe carries data only."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
