@@ -21,6 +21,7 @@ from position_service.embedded import default_folder
 from position_service.settings import PositionSettings
 from reconciler_service.settings import ReconcilerSettings
 from tests.e2e.processes import BIN, ROOT, Up, environment, json_objects, running_in, scratch, wait_until
+from trueup_cli.settings import CliSettings
 
 README = (ROOT / "README.md").read_text()
 STREAMS = ("StreamDriftEvents", "WatchPositions")
@@ -42,7 +43,7 @@ def commands() -> list[str]:
     return found
 
 
-CALLS = ("grpcurl", "curl")
+CALLS = ("grpcurl", "curl", "trueup")
 RECIPES = [command for command in commands() if command.startswith(CALLS)]
 OTHERS = [command for command in commands() if not command.startswith(CALLS)]
 
@@ -52,7 +53,7 @@ def method_of(command: str) -> str:
 
 
 def is_stream(command: str) -> bool:
-    return method_of(command) in STREAMS or command.startswith("curl -N")
+    return method_of(command) in STREAMS or command.startswith("curl -N") or " watch" in command
 
 
 class Run:
@@ -62,6 +63,8 @@ class Run:
         self._up = up
         # What stands in for a second terminal in the project folder, with .venv/bin in its path.
         self._env = up.env | {"PATH": f"{BIN}{os.pathsep}{up.env['PATH']}"}
+        self._env |= {"POSITION_ADDRESS": up.position, "RECONCILER_ADDRESS": up.reconciler}
+        self._env |= {"SIMULATOR_URL": up.wait_for("SIMULATOR_URL=")[1].partition("SIMULATOR_URL=")[2].split()[0]}
         self.done: dict[str, subprocess.CompletedProcess[str]] = {}
 
     def here(self, command: str) -> str:
@@ -84,10 +87,17 @@ class Run:
         )
 
     def run_all(self) -> None:
-        """One after the other, as on the page; streams stay open meanwhile, each in a terminal of its own."""
+        """One after the other, as on the page; streams stay open meanwhile, each in a terminal of its own.
+
+        The command line comes when they have ended: what it makes happen would leave none of them quiet.
+        """
+        self._run_all([command for command in RECIPES if not command.startswith("trueup")])
+        self._run_all([command for command in RECIPES if command.startswith("trueup")])
+
+    def _run_all(self, commands: list[str]) -> None:
         with ThreadPoolExecutor() as terminals:
             streams = []
-            for command in RECIPES:
+            for command in commands:
                 if is_stream(command):
                     streams.append(terminals.submit(self.run, command))
                 else:
@@ -293,9 +303,8 @@ def test_settings_outside_the_table_exist_too():
     mentioned = set(re.findall(r"`([A-Z][A-Z_]{3,})(?:=[^`]*)?`", README))
     mentioned -= {code.name for code in grpc.StatusCode} | REASONS | set(reconciler_service_pb2.ResolveAction.keys())
     for variable in mentioned - {"TRUEUP_CONFIG", "SIMULATED"}:
-        assert field_default(PositionSettings, variable) or field_default(ReconcilerSettings, variable) is not None, (
-            variable
-        )
+        known = (field_default(settings, variable) for settings in (PositionSettings, ReconcilerSettings, CliSettings))
+        assert any(default is not None for default in known), variable
 
 
 # -- the rest of the page ------------------------------------------------------------------------
