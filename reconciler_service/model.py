@@ -6,9 +6,11 @@ Sizes are in base units and never negative; prices are in quote currency a unit;
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
+from datetime import datetime, timedelta
+from decimal import Context, Decimal
 from enum import Enum
+
+_EXACT = Context(prec=160)
 
 
 class Side(Enum):
@@ -111,6 +113,25 @@ class VenuePosition:
 
 
 @dataclass(frozen=True, slots=True)
+class Equity:
+    """What a scope is worth by the venue's own numbers, in USD and what counts as USD.
+
+    The parts add up to ``value`` exactly. ``unpriced`` are currencies and coins held there that no price is known for:
+    they are in none of the parts.
+    """
+
+    cash: Decimal  # settled: deposits, realised PnL, fees and funding are in it; below zero when borrowed
+    unrealized_pnl: Decimal = Decimal(0)  # of the contracts, at the marks
+    holdings: Decimal = Decimal(0)  # coins held, at the marks
+    unpriced: tuple[str, ...] = ()
+
+    @property
+    def value(self) -> Decimal:
+        """The account value of the scope."""
+        return _EXACT.add(_EXACT.add(self.cash, self.unrealized_pnl), self.holdings)
+
+
+@dataclass(frozen=True, slots=True)
 class ScopeReading:
     """One scope of one account: a dex, spot, futures. Complete when OK, worthless otherwise."""
 
@@ -121,6 +142,8 @@ class ScopeReading:
     positions: tuple[VenuePosition, ...] = ()
     error: str = ""  # why not OK, without secrets
     observed_at: datetime | None = None  # the venue's own time of the state
+    equity: Equity | None = None  # None: not told here, or not meaningful in the account's mode
+    if_booked: bool = False  # compared only where the book keeps positions of this product
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +156,8 @@ class Snapshot:
     requested_at: datetime  # taken before the first request was sent
     scopes: tuple[ScopeReading, ...]
     marks: tuple[tuple[str, Decimal], ...] = ()  # (symbol, mark price)
+    mode: str = ""  # how the venue keeps the account, in its own word, e.g. "unifiedAccount"; "" where it has none
+    clock_skew: timedelta | None = None  # the venue's clock minus ours; None: not measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +179,27 @@ class VenueFill:
     @property
     def signed_size(self) -> Decimal:
         return self.size if self.is_buy else -self.size
+
+
+class FlowKind(Enum):
+    """FUNDING: paid or received for holding a perpetual. TRANSFER: money or coins that came, went or moved."""
+
+    FUNDING = "FUNDING"
+    TRANSFER = "TRANSFER"
+
+
+@dataclass(frozen=True, slots=True)
+class CashFlow:
+    """What moved a balance without a trade. A move between two scopes of one account is two of them.
+
+    Both have the id of what the venue booked, so ``flow_id`` is unique together with ``scope``.
+    """
+
+    flow_id: str
+    kind: FlowKind
+    time: datetime
+    scope: str  # whose balance moved
+    currency: str  # e.g. "USDC"; of a coin the base of its asset, e.g. "BTC"
+    amount: Decimal  # above zero: received
+    symbol: str = ""  # the instrument that was funded
+    text: str = ""  # the venue's own word, e.g. "accountClassTransfer"
