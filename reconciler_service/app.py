@@ -44,6 +44,7 @@ from reconciler_service.venues.coinbase.adapter import Coinbase
 from reconciler_service.venues.http import base_of
 from reconciler_service.venues.hyperliquid import adapter as hyperliquid
 from reconciler_service.venues.hyperliquid.adapter import Hyperliquid
+from reconciler_service.venues.hyperliquid.spot import SpotSettings
 
 SERVICES = (reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"],)
 STOP_S = 2.0  # for the cycle under way at shutdown; it is repeated by the next process anyway
@@ -60,7 +61,7 @@ class ReconcilerApp:
     def __init__(self, settings: ReconcilerSettings, venues: Sequence[Venue] | None = None) -> None:
         opened, missing = open_venues(settings) if venues is None else (venues, [])
         self._settings = settings
-        self._venues = tuple(opened)
+        self._venues = list(opened)
         # Streams have a connection of their own: however many there are, a run can be recorded.
         self._calls = connect(settings.position_address)
         self._streams = connect(settings.position_address, watching=True)
@@ -68,7 +69,9 @@ class ReconcilerApp:
         desks = [Desk(venue, Health(venue.account, venue.name, venue.source)) for venue in self._venues]
         how = rules(settings)
         self._lease = Lease(book.log, settings.reconciler_lease_ttl)
-        self.runner = Runner(Cycle(book, how), desks, missing, settings.reconciliation_interval, self.is_active)
+        self.runner = Runner(
+            Cycle(book, how), desks, missing, settings.reconciliation_interval, self.is_active, self._grow
+        )
         self._feed = Feed(Book(self._streams).log)
         relay = Relay(self._feed, book.log, self._health, settings.progress_interval)
         servicer = ReconcilerServicer(
@@ -128,6 +131,13 @@ class ReconcilerApp:
         """Whether this Reconciler, of several, is the one that runs the interval cycles."""
         return self._lease.is_held
 
+    async def _grow(self) -> list[Desk]:
+        """The desks of sub-accounts that were not known before."""
+        masters = [venue for venue in self._venues if isinstance(venue, Hyperliquid)]
+        found = [member for members in await asyncio.gather(*(one.members() for one in masters)) for member in members]
+        self._venues += found
+        return [Desk(venue, Health(venue.account, venue.name, venue.source)) for venue in found]
+
     def _health(self) -> list[drift_pb2.VenueHealth]:
         now = datetime.now(UTC)
         return [convert.health(seen, now) for seen in self.runner.venues]
@@ -173,7 +183,19 @@ def _hyperliquid(settings: ReconcilerSettings) -> Venue | Health:
         source=settings.source,
         account=settings.hyperliquid_account,
         base_url=settings.hyperliquid_api_url or hyperliquid.BASE_URL,
+        settings=hyperliquid.Settings(spot=_spot(settings), sub_accounts=_listed(settings.hyperliquid_sub_accounts)),
     )
+
+
+def _spot(settings: ReconcilerSettings) -> SpotSettings | None:
+    """How to read spot at Hyperliquid; None: not at all. Raises StartupError."""
+    pairs = [pair.partition("=")[::2] for pair in _listed(settings.hyperliquid_assets)]
+    if not all(token and asset for token, asset in pairs):
+        raise StartupError("HYPERLIQUID_ASSETS is a list of TOKEN=ASSET, e.g. UFART=FARTCOIN,UPUMP=PUMP")
+    if settings.hyperliquid_spot == "off":
+        return None
+    cash = _listed(settings.hyperliquid_cash) or ("USDC",)
+    return SpotSettings(cash, dict(pairs), if_booked=settings.hyperliquid_spot == "auto")
 
 
 def _coinbase(settings: ReconcilerSettings) -> Venue | Health:

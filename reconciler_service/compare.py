@@ -11,6 +11,7 @@ Decisions a reader should know:
   cross margin it follows every mark of the account, so there the tolerance is wide.
 * Announced positions (OPENING, CLOSING) are in transit: nothing about them is wrong before their deadline, and after
   it the one finding is OVERDUE.
+* A scope that is only compared where the book keeps its product is left alone where the book does not.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def compare(book: Sequence[BookPosition], snapshot: Snapshot, tolerances: Tolera
     take = unseen.pop
     ok, opened, reduced = Outcome.OK, BookState.OPEN, BookState.REDUCED
     for scope in snapshot.scopes:
-        if scope.outcome is not ok:
+        if scope.outcome is not ok or scope.if_booked:
             continue
         for actual in scope.positions:
             if not actual.size:

@@ -206,6 +206,8 @@ def health(seen: Health, now: datetime) -> drift_pb2.VenueHealth:
         last_error=seen.last_error,
         budget_left=seen.budget_left,
         positions=seen.positions,
+        account_mode=seen.mode,
+        clock_skew_ms=None if seen.clock_skew is None else round(seen.clock_skew.total_seconds() * 1_000),
     )
 
 

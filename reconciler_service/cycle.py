@@ -157,6 +157,8 @@ class Cycle:
         snapshot = await desk.snapshot(self._rules.venue_timeout_s, self._clock)
         venue, account = snapshot.venue, snapshot.account
         book = {held.symbol: held for held in reading.positions if held.venue == venue and held.account == account}
+        ours = [case for case in cases if (case.venue, case.account) == (venue, account)]
+        snapshot = desk.narrowed(snapshot, [held.product for held in book.values()] + [case.product for case in ours])
         snapshot, answers = weigh(snapshot, answers, book, self._rules.oldest_state, self._clock())
         desk.saw(snapshot)
         findings = compare(tuple(book.values()), snapshot, self._rules.tolerances)
@@ -169,7 +171,6 @@ class Cycle:
         if unbooked and revision != reading.revision:
             # A position may have been opened and closed between the two readings, and neither shows it.
             moved = await self._book.touched(account, venue, revision)
-        ours = [case for case in cases if (case.venue, case.account) == (venue, account)]
         verdict = observe(memory, Look(snapshot, findings, book), ours, moved, before.verdict if before else NOTHING)
         checks = {scope.scope: _Check(scope, snapshot, reading) for scope in snapshot.scopes}
         for name, check in before.checks.items() if before else ():

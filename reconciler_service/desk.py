@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -31,6 +31,7 @@ class Desk:
     book_revision: int = 0  # of the last look
     explained: dict[Key, tuple[object, Explanation]] = field(default_factory=dict)
     scopes: tuple[ScopeReading, ...] = (ScopeReading("", Product.PERPETUAL, "", Outcome.FAILED),)  # last known
+    kept: set[Product] = field(default_factory=set)  # what the book has been seen to keep here
     holdings: dict[str, tuple[VenuePosition, ...]] = field(default_factory=dict)  # of each scope's last good read
 
     async def snapshot(self, timeout_s: float, clock: Callable[[], datetime]) -> Snapshot:
@@ -52,6 +53,16 @@ class Desk:
             return self._failed(requested_at, "internal error, see the log")
         self.scopes = snapshot.scopes
         return snapshot
+
+    def narrowed(self, snapshot: Snapshot, booked: Iterable[Product | None]) -> Snapshot:
+        """The snapshot with its optional scopes decided: one is compared once the book kept positions of its product.
+
+        From then on for good, or what the book closed while the venue holds it would go unseen. ``booked`` are the
+        products of the book's positions and open cases.
+        """
+        self.kept.update(product for product in booked if product is not None)
+        scopes = (replace(one, if_booked=one.if_booked and one.product not in self.kept) for one in snapshot.scopes)
+        return replace(snapshot, scopes=tuple(scopes))
 
     def saw(self, snapshot: Snapshot) -> None:
         """Take a weighed snapshot into the venue's health and holdings."""

@@ -13,8 +13,8 @@ import structlog
 from reconciler_service.confirm import Suspicion
 from reconciler_service.desk import Desk
 from reconciler_service.explain import Trades, explain, fills_behind
-from reconciler_service.findings import Cause, Explanation, Key, Kind
-from reconciler_service.model import VenueFill
+from reconciler_service.findings import EXPOSURE, Cause, Explanation, Key, Kind
+from reconciler_service.model import CashFlow, Product, VenueFill
 from reconciler_service.venues import VenueError, VenueUnreachable
 
 _log = structlog.get_logger("reconciler")
@@ -47,6 +47,11 @@ async def explain_all(desk: Desk, confirmed: Sequence[Suspicion], search: Search
     for one in unexplained:
         if one.finding.symbol in wide:
             _keep(desk, one, explain(one.finding, wide[one.finding.symbol], search.quote))
+    moved_ones = [one for one in open_ones if _may_have_moved(one, desk.explained[one.finding.key][1])]
+    flows = await _flows(desk, moved_ones, search)
+    for one in moved_ones if flows else ():
+        trades = wide.get(one.finding.symbol) or narrow[one.finding.symbol]
+        _keep(desk, one, explain(one.finding, trades, search.quote, flows))
     return {key: made for key, (_, made) in desk.explained.items()}
 
 
@@ -78,6 +83,30 @@ def _is_known(desk: Desk, one: Suspicion) -> bool:
         return False
     settled = desk.explained[one.finding.key][1].cause is not Cause.UNEXPLAINED
     return settled or one.finding.kind in _WITHOUT_FILLS or one.finding.requested_at - one.first_seen > LATE
+
+
+def _may_have_moved(one: Suspicion, made: Explanation) -> bool:
+    """Whether money or coins that came or went without a trade could be the reason."""
+    if made.cause is not Cause.UNEXPLAINED:
+        return False
+    is_spot = one.finding.product is Product.SPOT and one.finding.kind in EXPOSURE
+    return is_spot or one.finding.kind is Kind.LIQUIDATION_PRICE
+
+
+async def _flows(desk: Desk, wanted: Sequence[Suspicion], search: Search) -> list[CashFlow]:
+    """What moved balances since book and venue agreed; nothing where it cannot be read: then it stays unexplained."""
+    if not wanted:
+        return []
+    earliest = wanted[0].finding.requested_at - search.lookback
+    since = max(earliest, min(_agreed(one, earliest) for one in wanted) - MARGIN)
+    try:
+        async with asyncio.timeout(search.timeout_s):
+            return await desk.venue.cash_flows(since)
+    except (VenueError, TimeoutError) as error:
+        _log.warning("cash flows not read", venue=desk.venue.name, account=desk.venue.account, error=str(error))
+    except Exception:  # noqa: BLE001 - one adapter's defect must not stop the other venues
+        _log.exception("venue adapter failed", venue=desk.venue.name, account=desk.venue.account)
+    return []
 
 
 def _keep(desk: Desk, one: Suspicion, made: Explanation) -> None:

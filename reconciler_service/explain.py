@@ -1,6 +1,6 @@
 """Why book and venue disagree, and what exactly would mend the book. Pure: no I/O, no protobuf, no clock.
 
-The venue's fills are the evidence. Most of them are in the book already, so the question is which are not: the newest
+The venue's fills are the evidence, and where no fill accounts for it, what moved balances without one. Most of them are in the book already, so the question is which are not: the newest
 run of fills that begins where the book stands and ends where the venue stands. When there is one, the correction is
 those fills and its realised PnL is true; otherwise the correction adopts the venue's numbers and says it is estimated.
 """
@@ -14,9 +14,9 @@ from decimal import Decimal, localcontext
 
 from reconciler_service.findings import ZERO, Cause, Change, Evidence, Explanation, Finding, Kind
 from reconciler_service.holding import EXACT, STEP, Holding, adopt, book_fills, holding_of
-from reconciler_service.missed import base_fees, missed_fills
-from reconciler_service.model import BookState, Product, VenueFill
-from reconciler_service.wording import plain, spaced
+from reconciler_service.missed import base_fees, missed_fills, missed_net, transfers_behind
+from reconciler_service.model import BookState, CashFlow, FlowKind, MarginMode, Product, VenueFill
+from reconciler_service.wording import plain, signed, spaced
 
 MOST_EVIDENCE = 20  # fills quoted one by one
 
@@ -30,13 +30,15 @@ class Trades:
     error: str = ""
 
 
-def explain(finding: Finding, trades: Trades, quote: frozenset[str]) -> Explanation:
+def explain(finding: Finding, trades: Trades, quote: frozenset[str], flows: Sequence[CashFlow] = ()) -> Explanation:
     """Name the cause with its evidence and propose the correction.
 
-    ``quote`` are the currencies that count as the quote currency, e.g. USD and USDC: fees in them are realised.
+    ``flows`` are what moved the account's balances without a trade, oldest first. ``quote`` are the currencies that count as the quote currency, e.g. USD and USDC: fees in them are realised.
     """
     match finding.kind:
-        case Kind.LEVERAGE | Kind.MARGIN_MODE | Kind.LIQUIDATION_PRICE:
+        case Kind.LIQUIDATION_PRICE:
+            return _explain_liquidation_price(finding, flows)
+        case Kind.LEVERAGE | Kind.MARGIN_MODE:
             return _explain_setting(finding)
         case Kind.UNMAPPED:
             return Explanation(
@@ -46,7 +48,7 @@ def explain(finding: Finding, trades: Trades, quote: frozenset[str]) -> Explanat
         case Kind.OVERDUE:
             return _explain_overdue(finding, trades, quote)
         case _:
-            return _explain_exposure(finding, trades, quote)
+            return _explain_exposure(finding, trades, quote, flows)
 
 
 def fills_behind(finding: Finding, trades: Trades) -> Sequence[VenueFill]:
@@ -65,23 +67,41 @@ def _explain_setting(finding: Finding) -> Explanation:
         assert local.margin_mode is not None
         assert actual.margin_mode is not None
         field, before, after = "margin_mode", local.margin_mode.value, actual.margin_mode.value
-    elif finding.kind is Kind.LEVERAGE:
-        field, before, after = "leverage", shown(local.leverage), shown(actual.leverage)
     else:
-        field, before, after = "liquidation_price", shown(local.liquidation_price), shown(actual.liquidation_price)
+        field, before, after = "leverage", shown(local.leverage), shown(actual.leverage)
     name = field.replace("_", " ")
     change = (Change(field, before, after),)
-    if finding.kind is Kind.LIQUIDATION_PRICE:
-        text = (
-            f"The venue liquidates at {after}, the book says {before}; it moves with collateral, funding and leverage."
-        )
-        return Explanation(Cause.UNEXPLAINED, text, correction=change)
     fact = Evidence("setting", f"{name} {after} at the venue", time=finding.observed_at)
     text = f"The {name} was set to {after} at the venue; the book says {before}."
     return Explanation(Cause.SETTING_CHANGED, text, (fact,), change)
 
 
-def _explain_exposure(finding: Finding, trades: Trades, quote: frozenset[str]) -> Explanation:
+def _explain_liquidation_price(finding: Finding, flows: Sequence[CashFlow]) -> Explanation:
+    """It follows the collateral behind the position: its own when isolated, else all of the dex."""
+    local, actual = finding.local, finding.actual
+    assert local is not None
+    assert actual is not None
+    before, after = shown(local.liquidation_price), shown(actual.liquidation_price)
+    change = (Change("liquidation_price", before, after),)
+    text = f"The venue liquidates at {after}, the book says {before}; "
+    dex = finding.symbol.partition(":")[0] if ":" in finding.symbol else ""
+    is_isolated = actual.margin_mode is MarginMode.ISOLATED
+    moved = [flow for flow in flows if flow.symbol == finding.symbol or (not is_isolated and flow.scope == dex)]
+    if not moved:
+        return Explanation(Cause.UNEXPLAINED, text + "it moves with collateral, funding and leverage.", (), change)
+    parts = []
+    for kind, words in ((FlowKind.TRANSFER, "moved by transfers"), (FlowKind.FUNDING, "came as funding")):
+        with localcontext(EXACT):
+            if total := sum((flow.amount for flow in moved if flow.kind is kind), ZERO):
+                parts.append(f"{signed(total)} {words}")
+    cause = Cause.TRANSFER if any(flow.kind is FlowKind.TRANSFER for flow in moved) else Cause.FUNDING
+    facts = " and ".join(parts) or "what came and went adds up to nothing"
+    return Explanation(cause, f"{text}of the collateral behind it, {facts}.", _quote_flows(moved), change)
+
+
+def _explain_exposure(
+    finding: Finding, trades: Trades, quote: frozenset[str], flows: Sequence[CashFlow] = ()
+) -> Explanation:
     local, actual = finding.local, finding.actual
     booked, held = holding_of(local), actual.signed_size if actual else ZERO
     entry = actual.entry_price if actual else None
@@ -92,6 +112,15 @@ def _explain_exposure(finding: Finding, trades: Trades, quote: frozenset[str]) -
         after = Holding(held, booked.cost, booked.realized)
         text = f"Fees of {plain(booked.size - held)} were taken from the bought asset itself."
         return Explanation(Cause.FEE_IN_BASE, text, _quote_fills(charged), diff(booked, after))
+    if finding.product is Product.SPOT and (run := missed_net(finding, trades.fills)):
+        made = _from_fills(finding, booked, run, quote)
+        after = book_fills(booked, run, quote)
+        text = f"{made.text} Fees were taken from the bought asset itself."
+        return Explanation(made.cause, text, made.evidence, diff(booked, Holding(held, after.cost, after.realized)))
+    if finding.product is Product.SPOT and (moved := transfers_behind(finding, flows)):
+        after = adopt(booked, held, None, finding.mark)
+        text = f"{_unit(finding)} were transferred {'in' if finding.size_delta > 0 else 'out'}, not traded."
+        return Explanation(Cause.TRANSFER, text, _quote_flows(moved), diff(booked, after), estimated=True)
     after = adopt(booked, held, entry, finding.mark)
     return Explanation(Cause.UNEXPLAINED, _unexplained(trades), correction=diff(booked, after), estimated=True)
 
@@ -160,6 +189,28 @@ def _quote_fills(fills: Sequence[VenueFill]) -> tuple[Evidence, ...]:
     if len(fills) > MOST_EVIDENCE:
         quoted.append(Evidence("fill", f"and {len(fills) - MOST_EVIDENCE} more"))
     return tuple(quoted)
+
+
+def _quote_flows(flows: Sequence[CashFlow]) -> tuple[Evidence, ...]:
+    """The newest ones, oldest first."""
+    quoted = [
+        Evidence(
+            kind=flow.kind.value.lower(),
+            id=flow.flow_id,
+            time=flow.time,
+            text=f"{signed(flow.amount)} {flow.currency}"
+            + (f", {flow.text}" if flow.text else "")
+            + (f" of {flow.symbol}" if flow.symbol else ""),
+        )
+        for flow in flows[-MOST_EVIDENCE:]
+    ]
+    if len(flows) > MOST_EVIDENCE:
+        quoted.insert(0, Evidence("transfer", f"and {len(flows) - MOST_EVIDENCE} before"))
+    return tuple(quoted)
+
+
+def _unit(finding: Finding) -> str:
+    return f"{plain(abs(finding.size_delta))} {finding.asset.partition('/')[0] or finding.symbol}"
 
 
 def diff(before: Holding, after: Holding) -> tuple[Change, ...]:

@@ -44,7 +44,9 @@ class Cause(Enum):
     MISSED_FILLS = "MISSED_FILLS"
     LIQUIDATION = "LIQUIDATION"
     CLOSED_AT_VENUE = "CLOSED_AT_VENUE"
+    FUNDING = "FUNDING"
     FEE_IN_BASE = "FEE_IN_BASE"
+    TRANSFER = "TRANSFER"
     SETTING_CHANGED = "SETTING_CHANGED"
     UNEXPLAINED = "UNEXPLAINED"
 
@@ -157,7 +159,7 @@ class OpenCase:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One fact that supports an explanation. ``kind`` is "fill", "liquidation" or "setting"."""
+    """One fact that supports an explanation. ``kind`` is "fill", "liquidation", "setting", "funding" or "transfer"."""
 
     kind: str
     text: str

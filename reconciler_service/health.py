@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from reconciler_service.model import Outcome, Snapshot, Source
@@ -31,10 +31,15 @@ class Health:
     last_error: str = ""  # kept after recovery, without secrets
     budget_left: int = 0  # request weight, of the current minute
     positions: int = 0  # in the last good check
+    mode: str = ""  # how the venue keeps the account, in its own word; "" where it has none
+    clock_skew: timedelta | None = None  # the venue's clock minus ours; None: not measured
 
 
 def after(health: Health, snapshot: Snapshot, budget_left: int) -> Health:
     """The health after one more read."""
+    health = replace(health, mode=snapshot.mode or health.mode)
+    if snapshot.clock_skew is not None:
+        health = replace(health, clock_skew=snapshot.clock_skew)
     good = [scope for scope in snapshot.scopes if scope.outcome is Outcome.OK]
     bad = [scope for scope in snapshot.scopes if scope.outcome is not Outcome.OK]
     if not bad and good:

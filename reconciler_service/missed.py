@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from reconciler_service.findings import ZERO, Finding
 from reconciler_service.holding import Holding, book_fills
-from reconciler_service.model import VenueFill
+from reconciler_service.model import CashFlow, FlowKind, VenueFill
 
 PRICE_NOISE = Decimal("0.0001")  # venues show an average entry price with five significant digits
 
@@ -91,13 +91,40 @@ def _leads_to(booked: Holding, run: Sequence[VenueFill], entry: Decimal | None) 
     return entry is not None and price is not None and abs(price - entry) <= PRICE_NOISE * entry
 
 
+def missed_net(finding: Finding, fills: Sequence[VenueFill]) -> Sequence[VenueFill]:
+    """The newest fills that, less their fees charged in the traded asset, make up the difference; empty when none do."""
+    missing, names, charged = finding.size_delta, _names(finding), ZERO
+    for start in range(len(fills) - 1, -1, -1):
+        fill = fills[start]
+        fee = fill.fee if fill.fee_currency in names else ZERO
+        missing, charged = missing - fill.signed_size + fee, charged + fee
+        if not missing:
+            return fills[start:] if charged else ()
+    return ()
+
+
+def transfers_behind(finding: Finding, flows: Sequence[CashFlow]) -> Sequence[CashFlow]:
+    """The newest transfers of the asset that make up the difference; empty when none do."""
+    missing, names = finding.size_delta, _names(finding)
+    moved = [flow for flow in flows if flow.kind is FlowKind.TRANSFER and flow.currency in names]
+    for start in range(len(moved) - 1, -1, -1):
+        missing -= moved[start].amount
+        if not missing:
+            return moved[start:]
+    return ()
+
+
 def base_fees(finding: Finding, fills: Sequence[VenueFill]) -> Sequence[VenueFill]:
     """The newest fills whose fees, charged in the traded asset, make up what the venue holds less; empty when none."""
-    missing = -finding.size_delta
-    names = {finding.symbol, finding.asset.partition("/")[0]}
+    missing, names = -finding.size_delta, _names(finding)
     charged = [fill for fill in fills if fill.fee > 0 and fill.fee_currency in names]
     for start in range(len(charged) - 1, -1, -1):
         missing -= charged[start].fee
         if not missing:
             return charged[start:]
     return ()
+
+
+def _names(finding: Finding) -> frozenset[str]:
+    """What the traded asset is called where fees and transfers name a currency."""
+    return frozenset({finding.symbol, finding.asset.partition("/")[0]})

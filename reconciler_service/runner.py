@@ -6,7 +6,7 @@ While another Reconciler is the active one, only what is requested is run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -45,7 +45,8 @@ EVERYTHING = Order()
 class Runner:
     """Owns the desks. ``unconfigured`` are venues that have no credentials: known, and never read.
 
-    ``is_active`` says whether cycles of its own accord are this process's to run.
+    ``is_active`` says whether cycles of its own accord are this process's to run. ``grow`` is asked before each cycle
+    for desks that were not known before; it never raises.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Runner:
         unconfigured: Sequence[Health],
         interval_s: float,
         is_active: Callable[[], bool] = lambda: True,
+        grow: Callable[[], Awaitable[Sequence[Desk]]] | None = None,
     ) -> None:
         self.interval_s = interval_s
         self.last: Result | None = None
@@ -66,6 +68,7 @@ class Runner:
         self._wake = asyncio.Event()
         self._soon = ""  # the trigger of a cycle that should not wait for the interval
         self._is_active = is_active
+        self._grow = grow
 
     @property
     def venues(self) -> list[Health]:
@@ -159,6 +162,8 @@ class Runner:
             await self._run(order, "request", future)
 
     async def _run(self, order: Order, trigger: str, waiting: asyncio.Future[Result] | None = None) -> bool:
+        if self._grow is not None:
+            self._desks += tuple(await self._grow())
         desks = [desk for desk in self._desks if order.covers(desk)]
         if not desks:
             return True

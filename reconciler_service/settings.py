@@ -34,6 +34,20 @@ class ReconcilerSettings(Settings):
         default="main", min_length=1, max_length=64, description="Our name for the account at that address."
     )
     hyperliquid_secret: SecretStr | None = Field(default=None, description="Accepted, never needed, never used.")
+    hyperliquid_spot: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Spot balances. auto: compared where the book keeps spot positions of the account, read in any "
+        "case; on: always compared; off: not read.",
+    )
+    hyperliquid_sub_accounts: str = Field(
+        default="", description="Sub-accounts to read too, as main/<name>: all, or names or addresses, comma separated."
+    )
+    hyperliquid_cash: str = Field(
+        default="USDC,USDH,USDE,USDT0", description="Spot tokens that are no positions, comma separated."
+    )
+    hyperliquid_assets: str = Field(
+        default="", description="What spot tokens stand for where the rule does not know it, e.g. UFART=FARTCOIN."
+    )
     hyperliquid_api_url: str = Field(default="", description="Another base URL than the venue's own.")
 
     coinbase_key: SecretStr = Field(

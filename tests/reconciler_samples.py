@@ -12,6 +12,7 @@ from typing import Any
 from reconciler_service.model import (
     BookPosition,
     BookState,
+    CashFlow,
     MarginMode,
     Outcome,
     Product,
@@ -119,6 +120,7 @@ class TestVenue:
         self.account = account
         self.positions = {position.symbol: position for position in positions}
         self.executions: list[VenueFill] = []
+        self.flows: list[CashFlow] = []
         self.outcome = Outcome.OK
         self.lag = timedelta(0)  # how old its states are
         self.script: list[Callable[[], None]] = []  # what happens before its next looks, one each
@@ -161,6 +163,11 @@ class TestVenue:
         if self.error:
             raise self.error
         return [one for one in self.executions if one.time >= since and (not symbols or one.symbol in symbols)]
+
+    async def cash_flows(self, since: datetime) -> list[CashFlow]:
+        if self.error:
+            raise self.error
+        return [one for one in self.flows if one.time >= since]
 
     async def close(self) -> None:
         self.closed = True

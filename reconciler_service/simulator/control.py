@@ -11,7 +11,11 @@ out when there is one account. Answers carry ``"simulated": true``; refusals an 
     POST /control/mark       {coin, price}
     POST /control/deposit    {usdc, dex?, at?, address?}
     POST /control/funding    {coin, rate, at?}
-    POST /control/account    {address, role?, master?}
+    POST /control/account    {address, role?, master?, label?}
+    POST /control/spot       {token, side: buy|sell, size, price?, at?, address?}
+    POST /control/transfer   {token, amount, at?, address?}              below zero: sent away
+    POST /control/class      {usdc, to_perp, at?, address?}              between spot and the main dex
+    POST /control/mode       {mode, address?}
     POST /control/fault      {kind, types?, dex?, coin?, count?, percent?, delay_s?, skew_ms?, size?, bare?, location?}
     POST /control/faults/clear  {id?}
     GET  /control/state
@@ -31,6 +35,7 @@ from aiohttp import web
 from reconciler_service.simulator import wire, wire_history
 from reconciler_service.simulator.exchange import Exchange
 from reconciler_service.simulator.faults import Fault, FaultPlan, Kind
+from reconciler_service.simulator.floor import SpotFloor
 from reconciler_service.simulator.records import (
     ExchangeError,
     Fill,
@@ -105,12 +110,17 @@ class Control:
 
     def __init__(self, exchange: Exchange, plan: FaultPlan, requests: Counter[str]) -> None:
         self._exchange = exchange
+        self._floor = SpotFloor(exchange)
         self._plan = plan
         self._requests = requests
 
     def add_to(self, app: web.Application) -> None:
-        for name in ("trade", "close", "liquidate", "leverage", "mark", "deposit", "funding", "account", "fault"):
-            app.router.add_post(f"/control/{name}", posted(getattr(self, name)))
+        for operation in (
+            *(self.trade, self.close, self.liquidate, self.leverage, self.mark, self.deposit, self.funding),
+            *(self.account, self.spot, self.transfer, self.mode, self.fault),
+        ):
+            app.router.add_post(f"/control/{operation.__name__}", posted(operation))
+        app.router.add_post("/control/class", posted(self.between_classes))
         app.router.add_post("/control/faults/clear", posted(self.clear))
         app.router.add_get("/control/state", self.state)
 
@@ -155,9 +165,36 @@ class Control:
 
     def account(self, given: Arguments) -> Any:
         address, role, master = given.text("address"), given.choice("role", Role, "user"), given.text("master", None)
+        label = given.text("label", "")
         given.done()
-        opened = self._exchange.open_account(address, role, master)
+        opened = self._exchange.open_account(address, role, master, label)
         return {"address": opened.address, "role": opened.role.value}
+
+    def spot(self, given: Arguments) -> Any:
+        address, token, side = self._address(given), given.text("token"), given.choice("side", Side)
+        size, price, at = given.decimal("size"), given.decimal("price", None), given.integer("at", None)
+        given.done()
+        return _told([self._floor.trade(address, token, side is Side.BUY, size, price, at)])
+
+    def transfer(self, given: Arguments) -> Any:
+        address, token, amount = self._address(given), given.text("token"), given.decimal("amount")
+        at = given.integer("at", None)
+        given.done()
+        self._floor.transfer(address, token, amount, at)
+        return {"token": token, "amount": wire.number(amount)}
+
+    def between_classes(self, given: Arguments) -> Any:
+        address, usdc, to_perp = self._address(given), given.decimal("usdc"), given.flag("to_perp")
+        at = given.integer("at", None)
+        given.done()
+        self._floor.between_classes(address, usdc, to_perp=to_perp, at=at)
+        return {"usdc": wire.number(usdc), "to_perp": to_perp}
+
+    def mode(self, given: Arguments) -> Any:
+        address, mode = self._address(given), given.text("mode")
+        given.done()
+        self._exchange.set_abstraction(address, mode)
+        return {"mode": mode}
 
     def fault(self, given: Arguments) -> Any:
         usual = Fault(Kind.HTTP_500)
@@ -192,6 +229,8 @@ class Control:
                 "dexes": {
                     dex: wire.clearinghouse_state(exchange, account.address, dex, plain) for dex in exchange.dexes
                 },
+                "spot": wire.spot_clearinghouse_state(exchange, account.address),
+                "mode": account.abstraction,
                 "fills": len(account.history.fills),
             }
             for account in exchange.accounts.values()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from reconciler_service.simulator import spot
 from reconciler_service.simulator.execution import FIRST_OID, FIRST_TID, direction, event_hash, split
 from reconciler_service.simulator.margin import WalletView, view
 from reconciler_service.simulator.records import (
@@ -40,6 +41,7 @@ from reconciler_service.simulator.records import (
 from reconciler_service.simulator.wallet import Wallet
 
 TAKER_FEE = Decimal("0.00045")  # of notional
+ABSTRACTIONS = ("default", "disabled", "dexAbstraction", "unifiedAccount", "portfolioMargin")
 RATE_STEP = Decimal("0.0000000001")
 DEFAULT_LEVERAGE = 20
 
@@ -51,6 +53,7 @@ class Account:
     address: str
     role: Role = Role.USER
     master: str | None = None
+    label: str = ""  # what its owner calls a sub-account
     abstraction: str = "default"
     wallets: dict[str, Wallet] = field(default_factory=dict)  # by dex
     settings: dict[str, tuple[int, Mode]] = field(default_factory=dict)  # leverage by coin, kept while flat
@@ -82,6 +85,7 @@ class Exchange:
         self.markets: dict[str, Market] = {}
         self.accounts: dict[str, Account] = {}
         self.rates: list[FundingRate] = []
+        self.spot = spot.SpotMarkets()
         self._events = 0
         self._tids = 0
         for dex in dexes:
@@ -137,11 +141,12 @@ class Exchange:
         frozen.markets = {coin: replace(market) for coin, market in self.markets.items()}
         frozen.accounts = {address: account.copy() for address, account in self.accounts.items()}
         frozen.rates = list(self.rates)
+        frozen.spot = spot.SpotMarkets(dict(self.spot.mids))
         return frozen
 
     # -- changing --------------------------------------------------------------------------------
 
-    def open_account(self, address: str, role: Role = Role.USER, master: str | None = None) -> Account:
+    def open_account(self, address: str, role: Role = Role.USER, master: str | None = None, label: str = "") -> Account:
         """Make an address known; the same again is harmless. An agent and a sub-account need their master."""
         if not ADDRESS.fullmatch(address):
             raise ExchangeError(f"an address is 0x and 40 hexadecimal digits, got {address!r}")
@@ -150,7 +155,7 @@ class Exchange:
             raise ExchangeError("a missing account cannot be opened")
         if (role in (Role.AGENT, Role.SUB_ACCOUNT)) != (master is not None):
             raise ExchangeError("an agent or subAccount has a master, nobody else")
-        account = self.accounts.setdefault(key, Account(key, role, master.lower() if master else None))
+        account = self.accounts.setdefault(key, Account(key, role, master.lower() if master else None, label))
         self.revision += 1
         return account
 
@@ -170,6 +175,23 @@ class Exchange:
         if balance.token not in SPOT_TOKENS:
             raise UnknownMarketError(f"no spot token {balance.token!r}")
         self.account(address).spot[balance.token] = balance
+        self.revision += 1
+
+    def book_event(self) -> tuple[int, str]:
+        """The number and the hash of one more thing that happened."""
+        self._events += 1
+        return self._events, event_hash(self._events)
+
+    def next_tid(self) -> int:
+        """The id of one more fill."""
+        self._tids += 1
+        return FIRST_TID + self._tids
+
+    def set_abstraction(self, address: str, mode: str) -> None:
+        """Change how the venue keeps an account: "default", "unifiedAccount", ..."""
+        if mode not in ABSTRACTIONS:
+            raise ExchangeError(f"a mode is one of {', '.join(ABSTRACTIONS)}, got {mode!r}")
+        self.account(address).abstraction = mode
         self.revision += 1
 
     def set_mark(self, coin: str, price: Decimal) -> None:
@@ -323,5 +345,4 @@ class Exchange:
         return self.now() if at is None else at
 
     def _hash(self) -> str:
-        self._events += 1
-        return event_hash(self._events)
+        return self.book_event()[1]

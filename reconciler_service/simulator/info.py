@@ -171,7 +171,7 @@ def _funding(ask: Ask) -> Json:
 
 def _ledger(ask: Ask) -> Json:
     account = ask.exchange.accounts.get(ask.user)
-    return wire_history.user_ledger_updates(account.history.ledger if account else [], ask.start, ask.end)
+    return wire_history.user_ledger_updates(account.history.ledger if account else [], ask.start, ask.end, ask.user)
 
 
 def _of_user(value: Json) -> Callable[[Ask], Json]:
@@ -230,8 +230,8 @@ _ANSWERS: Mapping[str, Callable[[Ask], Json]] = {
     "userRole": lambda ask: wire.user_role(ask.exchange, ask.user),
     "userAbstraction": lambda ask: wire.user_abstraction(ask.exchange, ask.user),
     "userRateLimit": lambda ask: wire.user_rate_limit(ask.exchange, ask.user),
-    "subAccounts": _of_user(None),
-    "subAccounts2": _of_user(None),
+    "subAccounts": lambda ask: wire.sub_accounts(ask.exchange, ask.user, ask.style, with_dexes=False),
+    "subAccounts2": lambda ask: wire.sub_accounts(ask.exchange, ask.user, ask.style),
     "openOrders": _of_user([]),
     "frontendOpenOrders": _of_user([]),
 }

@@ -12,6 +12,7 @@ ExchangeError                the operation cannot be done; nothing was changed
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -20,7 +21,7 @@ USD_STEP = Decimal("0.000001")  # the venue keeps dollars to six decimals
 PRICE_DECIMALS = 6  # a price has at most this many decimals less the market's szDecimals
 LARGEST = Decimal(10) ** 9  # bound on sizes and prices: keeps every product and sum inside Decimal's 28 digits
 MOST_DIGITS = 25
-SPOT_TOKENS = ("USDC", "PURR", "HYPE", "UBTC", "UETH", "USOL")  # index = place; what spot balances may hold
+SPOT_TOKENS = ("USDC", "PURR", "HYPE", "UBTC", "UETH", "USOL", "USDH")  # index = place; what spot balances may hold
 ZERO = Decimal(0)
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
@@ -177,7 +178,17 @@ class LiquidationEntry:
     hash: str
 
 
-LedgerEntry = Deposit | LiquidationEntry
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Any other entry of the ledger: ``kind`` is the venue's word, ``told`` what it says besides, in its own names."""
+
+    kind: str
+    told: Mapping[str, Decimal | str | bool | None]
+    time: int
+    hash: str
+
+
+LedgerEntry = Deposit | LiquidationEntry | Transfer
 
 
 @dataclass(slots=True)

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from reconciler_service.simulator import spot
 from reconciler_service.simulator.exchange import Exchange
 from reconciler_service.simulator.margin import PositionView, Summary, WalletView
-from reconciler_service.simulator.records import SPOT_TOKENS, ZERO, Market, Mode, Role
+from reconciler_service.simulator.records import SPOT_TOKENS, ZERO, Market, Mode, Role, SpotBalance
 
 Json = Any  # what json.dumps takes
 
 USDC_INDEX = 0
+UNIFIED = frozenset({"unifiedAccount", "portfolioMargin"})
 SPREAD = Decimal("0.0001")  # half of it on either side of the mark makes the impact prices
 
 
@@ -59,19 +61,28 @@ def clearinghouse_state(exchange: Exchange, address: str, dex: str = "", style: 
     seen = exchange.view(address, dex)
     account = exchange.accounts.get(address.lower())
     paid: Mapping[str, Decimal] = account.funding_paid if account else {}
+    # Unified, the collateral stands in spot, and a dex's own totals mean nothing.
+    is_unified = account is not None and account.abstraction in UNIFIED
     return {
-        "marginSummary": _summary(seen.total),
-        "crossMarginSummary": _summary(seen.cross),
+        "marginSummary": _summary(seen.total, bare=is_unified),
+        "crossMarginSummary": _summary(seen.cross, bare=is_unified),
         "crossMaintenanceMarginUsed": number(seen.maintenance),
-        "withdrawable": number(max(ZERO, seen.free)),
+        "withdrawable": number(ZERO if is_unified else max(ZERO, seen.free)),
         "assetPositions": _positions(seen, paid, style or Style()),
         "time": exchange.now(),
     }
 
 
 def spot_clearinghouse_state(exchange: Exchange, address: str) -> Json:
-    """``spotClearinghouseState``: what the address holds of each spot token."""
+    """``spotClearinghouseState``: what the address holds of each spot token; unified, with the collateral of all dexes."""
     account = exchange.accounts.get(address.lower())
+    balances = dict(account.spot) if account else {}
+    if account and account.abstraction in UNIFIED:
+        totals = [exchange.view(address, dex).total for dex in account.wallets]
+        cash = replace(balances.get("USDC", SpotBalance("USDC", ZERO)))
+        cash.total += sum((one.account_value for one in totals), ZERO)
+        cash.hold += sum((one.margin_used for one in totals), ZERO)
+        balances["USDC"] = cash
     return {
         "balances": [
             {
@@ -81,14 +92,18 @@ def spot_clearinghouse_state(exchange: Exchange, address: str) -> Json:
                 "hold": number(balance.hold),
                 "entryNtl": number(balance.entry_notional),
             }
-            for balance in (account.spot.values() if account else ())
+            for balance in balances.values()
         ]
     }
 
 
 def all_mids(exchange: Exchange, dex: str = "") -> Json:
-    """``allMids`` of one dex: coin to mid price. The simulated book is symmetric: the mid is the mark."""
-    return {market.coin: number(market.mark) for market in exchange.markets_of(dex)}
+    """``allMids`` of one dex: coin to mid price. The simulated book is symmetric: the mid is the mark.
+
+    Spot pairs come with the main dex.
+    """
+    mids = {market.coin: number(market.mark) for market in exchange.markets_of(dex)}
+    return mids | ({} if dex else {spot.TOKENS[token].pair: number(mid) for token, mid in exchange.spot.mids.items()})
 
 
 def meta(exchange: Exchange, dex: str = "") -> Json:
@@ -136,21 +151,27 @@ def spot_meta() -> Json:
     """``spotMeta``: the tokens balances may name, each but USDC with one pair against it."""
     return {
         "universe": [
-            {"tokens": [index, USDC_INDEX], "name": f"@{index}", "index": index, "isCanonical": False}
-            for index in range(1, len(SPOT_TOKENS))
+            {
+                "tokens": [token.index, USDC_INDEX],
+                "name": token.pair,
+                "index": token.index,
+                "isCanonical": token.name == spot.NATIVE,
+            }
+            for token in spot.TOKENS.values()
+            if token.name != spot.CASH
         ],
         "tokens": [
             {
-                "name": token,
-                "szDecimals": 8 if token == "USDC" else 5,  # noqa: S105 - a currency
-                "weiDecimals": 8,
-                "index": index,
-                "tokenId": f"0x{index:032x}",
-                "isCanonical": not index,
+                "name": token.name,
+                "szDecimals": token.size_decimals,
+                "weiDecimals": token.wei_decimals,
+                "index": token.index,
+                "tokenId": f"0x{token.index:032x}",
+                "isCanonical": token.name in (spot.CASH, spot.NATIVE),
                 "evmContract": None,
-                "fullName": None,
+                "fullName": token.full_name,
             }
-            for index, token in enumerate(SPOT_TOKENS)
+            for token in spot.TOKENS.values()
         ],
     }
 
@@ -163,6 +184,24 @@ def user_role(exchange: Exchange, address: str) -> Json:
     if role is Role.SUB_ACCOUNT:
         return {"role": role.value, "data": {"master": exchange.account(address).master}}
     return {"role": role.value}
+
+
+def sub_accounts(exchange: Exchange, address: str, style: Style | None = None, *, with_dexes: bool = True) -> Json:
+    """``subAccounts2``, and ``subAccounts`` without the other dexes: null where there are none."""
+    members = [one for one in exchange.accounts.values() if one.role is Role.SUB_ACCOUNT and one.master == address]
+
+    def states(member: str) -> Json:
+        if not with_dexes:
+            return {"clearinghouseState": clearinghouse_state(exchange, member, "", style)}
+        listed = [[dex, clearinghouse_state(exchange, member, dex, style)] for dex in exchange.dexes]
+        return {"dexToClearinghouseState": listed}
+
+    return [
+        {"name": one.label, "subAccountUser": one.address, "master": address}
+        | states(one.address)
+        | {"spotState": spot_clearinghouse_state(exchange, one.address)}
+        for one in members
+    ] or None
 
 
 def user_abstraction(exchange: Exchange, address: str) -> Json:
@@ -179,11 +218,11 @@ def user_rate_limit(exchange: Exchange, address: str) -> Json:
     return {"cumVlm": number(volume), "nRequestsUsed": len(fills), "nRequestsCap": 10_000 + int(volume)}
 
 
-def _summary(totals: Summary) -> Json:
+def _summary(totals: Summary, *, bare: bool) -> Json:
     return {
-        "accountValue": number(totals.account_value),
+        "accountValue": number(ZERO if bare else totals.account_value),
         "totalNtlPos": number(totals.notional),
-        "totalRawUsd": number(totals.raw),
+        "totalRawUsd": number(ZERO if bare else totals.raw),
         "totalMarginUsed": number(totals.margin_used),
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from itertools import groupby
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from reconciler_service.simulator.records import (
     FundingPayment,
     FundingRate,
     LedgerEntry,
+    Transfer,
     to_usd_step,
 )
 from reconciler_service.simulator.wire import Json, number
@@ -26,6 +28,7 @@ from reconciler_service.simulator.wire import Json, number
 FILLS_PAGE = 2_000
 FILLS_KEPT = 10_000
 ENTRIES_PAGE = 500
+NOBODY = "0x" + "e" * 40  # the other side of transfers
 NO_HASH = "0x" + "0" * 64
 
 Timed = TypeVar("Timed", Fill, FundingPayment, FundingRate, LedgerEntry)
@@ -67,10 +70,12 @@ def user_funding(payments: Sequence[FundingPayment], start: int, end: int | None
     ]
 
 
-def user_ledger_updates(entries: Sequence[LedgerEntry], start: int, end: int | None = None) -> list[Json]:
-    """``userNonFundingLedgerUpdates``: deposits and liquidations in a period, oldest first."""
+def user_ledger_updates(
+    entries: Sequence[LedgerEntry], start: int, end: int | None = None, owner: str = ""
+) -> list[Json]:
+    """``userNonFundingLedgerUpdates``: what moved ``owner``'s money in a period, oldest first."""
     return [
-        {"time": entry.time, "hash": entry.hash, "delta": _ledger_delta(entry)}
+        {"time": entry.time, "hash": entry.hash, "delta": _ledger_delta(entry, owner)}
         for entry in _within(entries, start, end)[:ENTRIES_PAGE]
     ]
 
@@ -142,9 +147,17 @@ def spell_fill(fill: Fill) -> Json:
     return row
 
 
-def _ledger_delta(entry: LedgerEntry) -> Json:
+def _ledger_delta(entry: LedgerEntry, owner: str) -> Json:
     if isinstance(entry, Deposit):
-        return {"type": "deposit", "usdc": number(entry.usdc)}
+        if not entry.dex:
+            return {"type": "deposit", "usdc": number(entry.usdc)}
+        # Bridges reach the main dex only: what arrives on another one was sent there.
+        ends = {"user": NOBODY, "destination": owner, "sourceDex": "", "destinationDex": entry.dex}
+        worth = {"token": "USDC", "amount": number(entry.usdc), "usdcValue": number(entry.usdc)}
+        return {"type": "send", **ends, **worth, "fee": "0.0", "nativeTokenFee": "0.0", "nonce": None, "feeToken": ""}
+    if isinstance(entry, Transfer):
+        told = {key: number(one) if isinstance(one, Decimal) else one for key, one in entry.told.items()}
+        return {"type": entry.kind} | told
     return {
         "type": "liquidation",
         "liquidatedNtlPos": number(entry.notional),

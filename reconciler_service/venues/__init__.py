@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from reconciler_service.model import Snapshot, Source, VenueFill
+from reconciler_service.model import CashFlow, Snapshot, Source, VenueFill
 
 
 class VenueError(Exception):
@@ -43,6 +43,9 @@ class Venue(Protocol):
 
     async def fills(self, since: datetime, symbols: Sequence[str] = ()) -> list[VenueFill]:
         """Executions since then, oldest first, each once. Raises VenueError when incomplete."""
+
+    async def cash_flows(self, since: datetime) -> list[CashFlow]:
+        """Funding, deposits and transfers since then, oldest first; none where the venue tells none. Raises VenueError."""
 
     @property
     def budget_left(self) -> int:

@@ -17,12 +17,15 @@ from reconciler_service.model import Outcome, ScopeReading, Side, Snapshot, Sour
 from reconciler_service.venues import Venue, VenueDataError, VenueRefused, VenueUnreachable
 from reconciler_service.venues.budget import Breaker, WeightBudget
 from reconciler_service.venues.http import HttpSettings, JsonHttp, Request, Retries, StatusRefused, Timeouts
-from reconciler_service.venues.hyperliquid.adapter import KEPT, PAGE, Hyperliquid, Settings, checked_address
+from reconciler_service.venues.hyperliquid.adapter import KEPT, Hyperliquid, Settings, checked_address
+from reconciler_service.venues.hyperliquid.pages import FILLS
 
 ADDRESS = "0x" + "ab" * 20
 NOW = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
 NOW_MS = 1_795_356_000_000
 FAST = Retries(attempts=3, wait_s=0.001, max_wait_s=0.002, jitter_s=0.001, deadline_s=5)
+
+PAGE = FILLS.full
 
 Answer = Callable[[dict[str, Any]], Awaitable[web.StreamResponse] | web.StreamResponse]
 
@@ -59,6 +62,9 @@ class FakeVenue:
                 answer = self.script[key].pop(0)(body)
                 return answer if isinstance(answer, web.StreamResponse) else await answer
         return reply(getattr(self, body["type"])(body))
+
+    def userAbstraction(self, _: dict[str, Any]) -> object:
+        return "default"
 
     def userRole(self, _: dict[str, Any]) -> object:
         return self.role
@@ -121,7 +127,7 @@ async def adapter(venue: FakeVenue, clock: Clock) -> AsyncIterator[Hyperliquid]:
         ADDRESS.upper().replace("X", "x"),
         source=Source.SIMULATED,
         base_url=venue.url,
-        settings=Settings(http=HttpSettings(retries=FAST)),
+        settings=Settings(spot=None, http=HttpSettings(retries=FAST)),
         clock=clock,
     )
     yield made
@@ -184,7 +190,7 @@ async def test_metadata_is_read_once_an_hour_and_only_where_needed(
     for _ in range(3):
         await adapter.snapshot()
     assert (venue.count("perpDexs"), venue.count("meta"), venue.count("clearinghouseState")) == (1, 1, 6)
-    assert before - adapter.budget_left == 20 + 20 + 6 * 2
+    assert before - adapter.budget_left == 20 + 20 + 20 + 6 * 2  # dexes, markets, mode, states
     for reads in (1, 2):  # looking often does not put it off
         clock.now += timedelta(minutes=30)
         venue.now_ms += 1_800_000

@@ -246,7 +246,7 @@ async def test_control_moves_the_venue(client):
         row["delta"]["type"]
         for row in await client.info({"type": "userNonFundingLedgerUpdates", "user": DESK, "startTime": 0})
     ]
-    assert kinds == ["deposit", "deposit", "liquidation", "deposit"]
+    assert kinds == ["deposit", "send", "liquidation", "send"]
     await client.control("account", address="0x" + "a" * 40, role="agent", master=DESK)
     assert (await client.info({"type": "userRole", "user": "0x" + "A" * 40}))["role"] == "agent"
     state = await client.state()

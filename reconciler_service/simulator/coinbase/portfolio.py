@@ -4,7 +4,9 @@ Spot trades move two wallets and lose the commission, to the last digit:
 
     base wallet + size, quote wallet - size x price - commission      for a purchase, and the reverse for a sale
 
-Contracts move no wallet; what a reduction realises is kept with the position.
+Contracts move no wallet; what a reduction realises is kept with the position, and
+
+    cash of the futures account = what it began with + realised - commissions of contracts
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from reconciler_service.simulator.records import (
 COMMISSION = Decimal("0.006")  # of spot notional
 CONTRACT_FEE = Decimal("0.15")  # USD a contract
 LARGEST = Decimal(10) ** 12
+FUTURES_DEPOSIT = Decimal(10_000)  # USD that the futures account begins with
 
 
 class Portfolio:
@@ -45,6 +48,18 @@ class Portfolio:
     def last_tid(self) -> int:
         """The number of the newest fill, 0 before the first."""
         return self.fills[-1].tid if self.fills else 0
+
+    @property
+    def spot_cash(self) -> Decimal:
+        """USD in the spot wallets."""
+        return sum((one.available + one.hold for one in self.wallets.values() if one.currency == "USD"), ZERO)
+
+    @property
+    def futures_cash(self) -> Decimal:
+        """USD in the futures account, settled."""
+        realized = sum((held.realized for held in self.contracts.values()), ZERO)
+        paid = sum((fill.commission for fill in self.fills if self.markets[fill.product_id].kind == FUTURE), ZERO)
+        return FUTURES_DEPOSIT + realized - paid
 
     def freeze(self) -> Portfolio:
         """A copy that stays as it is now, clock included."""

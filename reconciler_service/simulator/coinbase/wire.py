@@ -226,7 +226,13 @@ def balance_summary(portfolio: Portfolio) -> Json:
         assert market.contract_size is not None
         pnl += held.count * market.contract_size * market.price - held.cost
     realized = sum((held.realized for held in portfolio.contracts.values()), Decimal(0))
-    told = {"unrealized_pnl": pnl, "daily_realized_pnl": realized, "total_usd_balance": Decimal(10_000)}
+    told = {
+        "total_usd_balance": portfolio.futures_cash + portfolio.spot_cash,
+        "cbi_usd_balance": portfolio.spot_cash,
+        "cfm_usd_balance": portfolio.futures_cash,
+        "unrealized_pnl": pnl,
+        "daily_realized_pnl": realized,
+    }
     return {"balance_summary": {name: amount(value, "USD") for name, value in told.items()}}
 
 

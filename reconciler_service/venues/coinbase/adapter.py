@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from reconciler_service.model import Snapshot, Source, VenueFill
+from reconciler_service.model import CashFlow, Snapshot, Source, VenueFill
 from reconciler_service.venues import VenueDataError, VenueRefused, VenueUnreachable
 from reconciler_service.venues.budget import WeightBudget
 from reconciler_service.venues.coinbase import decode, fills
@@ -128,7 +128,8 @@ class Coinbase:
         reading, marks = spot.result()
         readings, more = futures.result() if futures is not None else ((), {})
         told = tuple((marks | more).items())
-        return Snapshot(self.name, self.account, self.source, requested_at, (reading, *readings), told)
+        skew = self._client.skew
+        return Snapshot(self.name, self.account, self.source, requested_at, (reading, *readings), told, clock_skew=skew)
 
     async def fills(self, since: datetime, symbols: Sequence[str] = ()) -> list[VenueFill]:
         """Executions since then, oldest first, each once; those of ``symbols``, by default all.
@@ -150,6 +151,10 @@ class Coinbase:
             if row.product_id in known and (not wanted or fills.symbol_of(known[row.product_id], quotes) in wanted)
         ]
         return [fill for fill in fills.executions(rows, known, quotes) if fill.time >= since]
+
+    async def cash_flows(self, since: datetime) -> list[CashFlow]:
+        """None: Advanced Trade has no endpoint that lists deposits, transfers or funding."""
+        return []
 
 
 def per_minute(requests_per_second: float) -> int:

@@ -54,6 +54,7 @@ class Client:
         self._jwt_host = jwt_host
         self._clock = clock
         self._skew = timedelta()  # the venue's clock minus ours
+        self._is_measured = False
         self._remaining: int | None = None
         self._http = JsonHttp(base_url, budget, settings=http, observe=self._observe)
 
@@ -62,6 +63,11 @@ class Client:
         """Requests left in the current minute, by our budget and by the venue's last word."""
         budget = self._http.budget.left
         return budget if self._remaining is None else min(budget, self._remaining)
+
+    @property
+    def skew(self) -> timedelta | None:
+        """The venue's clock minus ours, as it was measured last; None before that."""
+        return self._skew if self._is_measured else None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -105,6 +111,7 @@ class Client:
             VenueUnreachable, VenueDataError, StatusRefused
         ):  # without it, the next token will tell
             self._skew = await self._measured_skew()
+            self._is_measured = True
 
     async def _measured_skew(self) -> timedelta:
         asked_at = self._clock()

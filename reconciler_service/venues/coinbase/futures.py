@@ -6,12 +6,13 @@ where a contract belongs; so they are read together, and fail together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-from reconciler_service.model import Outcome, Product, ScopeReading, VenuePosition
+from reconciler_service.model import Equity, Outcome, Product, ScopeReading, VenuePosition
 from reconciler_service.venues import VenueError
 from reconciler_service.venues.coinbase import decode, errors
 from reconciler_service.venues.coinbase.catalogue import Catalogue
@@ -46,7 +47,7 @@ class FuturesReader:
             held = await self._held()
             if held is None:
                 return _readings(Outcome.OK), {}
-            known = await self._known(frozenset(one.product_id for one in held))
+            known, equity = await self._with_equity(self._known(frozenset(one.product_id for one in held)))
             positions = tuple(decode.contract(one, known.get(one.product_id)) for one in held)
         except VenueError as error:
             return _readings(Outcome.FAILED, error=str(error)), {}
@@ -54,9 +55,29 @@ class FuturesReader:
         # Flat contracts are not listed, so that one of several leaves is no news; all of them at once is.
         gone = len(self._memory.held) if not positions else 0
         if doubt := self._memory.missing(gone, "contracts", look):
-            return _readings(Outcome.SUSPECT, positions, doubt), marks
+            return _readings(Outcome.SUSPECT, positions, doubt, equity), marks
         self._memory.believe(frozenset(one.symbol for one in positions), self._clock())
-        return _readings(Outcome.OK, positions), marks
+        return _readings(Outcome.OK, positions, equity=equity), marks
+
+    async def _with_equity(
+        self, metadata: Awaitable[Mapping[str, Metadata]]
+    ) -> tuple[Mapping[str, Metadata], Equity | None]:
+        """The metadata, and what the futures account is worth, asked for at the same time."""
+        asking = asyncio.create_task(self._equity())
+        try:
+            return await metadata, await asking
+        finally:
+            asking.cancel()
+
+    async def _equity(self) -> Equity | None:
+        """A by-product: None where it cannot be had. USD in the spot wallet is not counted, ``/accounts`` has it."""
+        try:
+            summary = decode.balance_summary(await self._client.get("/cfm/balance_summary", "cfm balance_summary"))
+        except VenueError:
+            return None
+        if summary.futures_usd is None or summary.unrealized_pnl is None:
+            return None
+        return Equity(summary.futures_usd, summary.unrealized_pnl)
 
     async def _held(self) -> tuple[decode.ContractPosition, ...] | None:
         """What the account holds; None: it is not enrolled."""
@@ -93,8 +114,19 @@ class FuturesReader:
         )
 
 
-def _readings(outcome: Outcome, positions: tuple[VenuePosition, ...] = (), error: str = "") -> Readings:
+def _readings(
+    outcome: Outcome, positions: tuple[VenuePosition, ...] = (), error: str = "", equity: Equity | None = None
+) -> Readings:
+    """The equity is that of the one account behind both scopes; it stands in the first, so that it counts once."""
     return tuple(
-        ScopeReading(scope, product, "", outcome, tuple(one for one in positions if one.product is product), error)
+        ScopeReading(
+            scope,
+            product,
+            "",
+            outcome,
+            tuple(one for one in positions if one.product is product),
+            error,
+            equity=equity if scope == SCOPES[0][0] else None,
+        )
         for scope, product in SCOPES
     )

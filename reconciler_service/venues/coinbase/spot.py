@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from reconciler_service.model import Outcome, Product, ScopeReading, VenuePosition
+from reconciler_service.model import Equity, Outcome, Product, ScopeReading, VenuePosition
 from reconciler_service.venues import VenueError
 from reconciler_service.venues.coinbase import decode, products
 from reconciler_service.venues.coinbase.catalogue import Catalogue
 from reconciler_service.venues.coinbase.client import Client, Query
 from reconciler_service.venues.coinbase.memory import Memory
 from reconciler_service.venues.coinbase.products import DEFAULT_STEP
+from reconciler_service.venues.wire import EXACT
 
 SCOPE = "spot"
 PAGE = 250  # accounts; the venue gives no more at once
@@ -59,11 +60,33 @@ class SpotReader:
         doubt = memory.older(updated, self._clock()) or memory.missing(
             len(memory.held - wallets.keys()), "wallets", look
         )
+        equity = self._equity(wallets.values(), held, markets)
         if doubt:
-            return _reading(Outcome.SUSPECT, positions, doubt), marks
+            return _reading(Outcome.SUSPECT, positions, doubt, equity), marks
         filled = frozenset(uuid for uuid, row in wallets.items() if row.is_spot and row.total and row.currency in held)
         memory.believe(filled, self._clock(), updated)
-        return _reading(Outcome.OK, positions), marks
+        return _reading(Outcome.OK, positions, equity=equity), marks
+
+    def _equity(
+        self,
+        wallets: Iterable[decode.Account],
+        held: Mapping[str, Decimal],
+        markets: Mapping[str, products.Product | None],
+    ) -> Equity:
+        """What the wallets are worth: cash in a currency that counts as USD, coins at their marks."""
+        cash, worth, unpriced = Decimal(0), Decimal(0), set[str]()
+        for row in wallets:
+            if row.is_spot and row.currency in self._quotes:
+                cash = EXACT.add(cash, row.total)
+            elif row.is_spot and row.currency in self._cash and row.total:
+                unpriced.add(row.currency)  # another currency; nobody told what it is in USD
+        for currency, total in held.items():
+            mark = self._mark(markets[currency])
+            if mark is None:
+                unpriced.add(currency)
+            else:
+                worth = EXACT.add(worth, EXACT.multiply(total, mark))
+        return Equity(cash, holdings=worth, unpriced=tuple(sorted(unpriced)))
 
     def _positions(
         self, held: Mapping[str, Decimal], markets: Mapping[str, products.Product | None], fresh: Mapping[str, Decimal]
@@ -101,5 +124,7 @@ class SpotReader:
         return fresh
 
 
-def _reading(outcome: Outcome, positions: tuple[VenuePosition, ...] = (), error: str = "") -> ScopeReading:
-    return ScopeReading(SCOPE, Product.SPOT, "", outcome, positions, error)
+def _reading(
+    outcome: Outcome, positions: tuple[VenuePosition, ...] = (), error: str = "", equity: Equity | None = None
+) -> ScopeReading:
+    return ScopeReading(SCOPE, Product.SPOT, "", outcome, positions, error, equity=equity)

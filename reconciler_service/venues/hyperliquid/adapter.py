@@ -1,14 +1,14 @@
 """Reads one Hyperliquid account. ``POST /info`` only: no key, no signature, no way to trade.
 
-Scopes are the perpetual dexes. What makes a scope's answer unfit to conclude from:
+Scopes are the perpetual dexes, and ``spot``. What makes a scope's answer unfit to conclude from:
 
 * FAILED   no usable answer, or one that breaks the format. Other scopes stay good. If the list of dexes cannot be read,
            the dexes known so far are read all the same, and the extra scope ``*`` is FAILED: of a dex that is not
-           among the readings nothing is known, so it must not be concluded to be empty.
+           among the readings nothing is known, so it must not be concluded to be empty. The same of sub-accounts.
 * SUSPECT  the positions listed are fewer than the totals say. Whether a complete answer is of the right time and may
            be empty is for the Reconciler to judge.
 
-Spot balances are not a scope yet (``decode.spot_balances`` reads them); sub-accounts are read by their own address.
+Sub-accounts are accounts of their own, read by their own address: ``members`` finds them.
 """
 
 from __future__ import annotations
@@ -16,48 +16,38 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
-from reconciler_service.model import Outcome, Product, ScopeReading, Snapshot, Source, VenueFill
-from reconciler_service.venues import VenueDataError, VenueError, VenueRefused, VenueUnreachable
+from reconciler_service.model import CashFlow, ScopeReading, Snapshot, Source, VenueFill
+from reconciler_service.venues import VenueDataError, VenueRefused, VenueUnreachable
 from reconciler_service.venues.budget import WeightBudget
-from reconciler_service.venues.http import HttpSettings, JsonHttp, Request, base_of
-from reconciler_service.venues.hyperliquid import decode, history
-from reconciler_service.venues.wire import EPOCH, EXACT, milliseconds, rows
+from reconciler_service.venues.http import HttpSettings, base_of
+from reconciler_service.venues.hyperliquid import decode, flows, history, pages
+from reconciler_service.venues.hyperliquid.client import Client
+from reconciler_service.venues.hyperliquid.dexes import DexReader, unread
+from reconciler_service.venues.hyperliquid.family import Family
+from reconciler_service.venues.hyperliquid.modes import Mode
+from reconciler_service.venues.hyperliquid.spot import SpotReader, SpotSettings
+from reconciler_service.venues.wire import EPOCH, milliseconds
 
 BASE_URL = "https://api.hyperliquid.xyz"
 WEIGHT_PER_MINUTE = 960  # 80 % of the 1200 that the venue allows an IP address
-UNLISTED = "*"  # the scope that stands for dexes which could not be listed
-PAGE = 2000  # fills in a full page
 KEPT = 10_000  # fills the venue keeps; older ones are gone
 
-_MAX_PAGES = 25
-_ROWS_PER_WEIGHT = 20
-_WEIGHTS = {"clearinghouseState": 2, "userRole": 60}
-_WEIGHT = 20  # of every other type
 _HOLDERS = frozenset({"user", "vault", "subAccount"})
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
 _PRIVATE_KEY = re.compile(r"(0x)?[0-9a-f]{64}", re.ASCII)
-_NOTIONAL_SLACK = Decimal("1e-6")  # relative; the venue's totals carry float noise
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to ask, and how long to trust what seldom changes."""
+    """What to read, and how long to trust what seldom changes."""
 
-    metadata_for: timedelta = timedelta(hours=1)  # before the dexes and their markets are read again
+    metadata_for: timedelta = timedelta(hours=1)  # before dexes, markets, tokens, the mode, sub-accounts are read again
+    spot: SpotSettings | None = field(default_factory=SpotSettings)  # None: not read
+    sub_accounts: tuple[str, ...] = ()  # names or addresses of those to read, or "all"
     http: HttpSettings = field(default_factory=HttpSettings)
-
-
-@dataclass(slots=True)
-class _Scope:
-    """What is remembered of one dex between snapshots."""
-
-    steps: dict[str, Decimal] = field(default_factory=dict)
-    steps_at: datetime | None = None
-    held: int = 0  # positions in the last OK reading
 
 
 class Hyperliquid:
@@ -84,27 +74,30 @@ class Hyperliquid:
         self._address = checked_address(address)
         self._settings = settings or Settings()
         self._clock = clock
-        budget = budget or WeightBudget.shared(str(base_of(base_url).origin()), WEIGHT_PER_MINUTE)
-        self._http = JsonHttp(base_url, budget, settings=self._settings.http)
-        self._dexes: tuple[str, ...] = (decode.MAIN_DEX,)
-        self._dexes_at: datetime | None = None
-        self._scopes: dict[str, _Scope] = {}
+        self._base_url = base_url
+        self._budget = budget or WeightBudget.shared(str(base_of(base_url).origin()), WEIGHT_PER_MINUTE)
+        self._client = Client(self._address, base_url, self._budget, self._settings.http)
+        good_for = self._settings.metadata_for
+        self._mode = Mode(self._client, good_for)
+        self._dexes = DexReader(self._client, self._mode, good_for, clock)
+        self._spot = None if self._settings.spot is None else SpotReader(self._client, self._settings.spot, good_for)
+        self._family = Family(self._client, account, self._settings.sub_accounts, good_for)
         self.account = account
         self.source = source
 
     @property
     def budget_left(self) -> int:
         """Weight left in the current minute, of the 960 that we allow ourselves."""
-        return self._http.budget.left
+        return self._client.left
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.close()
+        await self._client.close()
 
     async def check(self) -> None:
         """Refuse an address that answers like a flat account but is none. Weight 60: once at the start is enough."""
         try:
-            role = decode.user_role(await self._info("userRole", user=self._address))
+            role = decode.user_role(await self._client.mine("userRole"))
         except VenueDataError as error:
             raise VenueUnreachable(str(error)) from error
         if role.role == "missing":
@@ -121,20 +114,43 @@ class Hyperliquid:
         if role.role not in _HOLDERS:
             raise VenueRefused(f"{self._address} has the role {role.role[:40]!r}, not known to hold positions")
 
+    async def members(self) -> list[Hyperliquid]:
+        """Adapters of the sub-accounts that were not found before: each fails alone, and is the caller's to close.
+
+        Never raises VenueError: what cannot be listed is said by the snapshots, and looked for again.
+        """
+        found = await self._family.new(self._clock())
+        alone = replace(self._settings, sub_accounts=())
+        return [
+            Hyperliquid(
+                address,
+                source=self.source,
+                account=account,
+                base_url=self._base_url,
+                settings=alone,
+                budget=self._budget,
+                clock=self._clock,
+            )
+            for address, account in found
+        ]
+
     async def snapshot(self) -> Snapshot:
-        """Read all dexes at once. Never raises VenueError: what failed says so itself."""
+        """Read all scopes at once. Never raises VenueError: what failed says so itself."""
         requested_at = self._clock()
-        readings: list[ScopeReading] = []
-        try:
-            await self._list_dexes(requested_at)
-        except VenueError as error:
-            # No symbol begins with "*:": the reading is there to be seen, it covers no position.
-            readings.append(_reading(UNLISTED, Outcome.FAILED, error=f"other dexes than those read: {error}"))
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._read(dex)) for dex in self._dexes]
-        readings = [task.result() for task in tasks] + readings
+            group.create_task(self._mode.refresh(requested_at))
+            perpetuals = group.create_task(self._dexes.read(requested_at))
+            spot = None if self._spot is None else group.create_task(self._spot.read(requested_at))
+        readings = self._with_equity(perpetuals.result())
         marks = {p.symbol: p.mark_price for r in readings for p in r.positions if p.mark_price is not None}
-        return Snapshot(self.name, self.account, self.source, requested_at, tuple(readings), tuple(marks.items()))
+        if spot is not None:
+            reading, more = spot.result()
+            readings.append(reading if self._mode.has_spot_totals else replace(reading, equity=None))
+            marks |= more
+        if self._family.error:
+            readings.append(unread("sub-accounts", f"sub-accounts: {self._family.error}"))
+        told = tuple(marks.items())
+        return Snapshot(self.name, self.account, self.source, requested_at, tuple(readings), told, mode=self._mode.name)
 
     async def fills(self, since: datetime, symbols: Sequence[str] = ()) -> list[VenueFill]:
         """Executions since then (to the millisecond, inclusive), oldest first, each once.
@@ -142,84 +158,50 @@ class Hyperliquid:
         Without ``symbols`` all perpetuals of all dexes; spot pairs and outcomes only when named. Raises VenueError
         rather than leave any out: also when the venue, which keeps 10 000, may have dropped some of those asked for.
         """
-        start, end = milliseconds(since), None
-        found: dict[str, history.Execution] = {}
-        for _ in range(_MAX_PAGES):
-            page = await self._fills_page(start, end)
-            found.update((row.fill.fill_id, row) for row in page)
-            if len(page) < PAGE:
-                break
-            first, last = page[0].fill.time, page[-1].fill.time
-            # A full page is cut at its far end: the newest one if the list is oldest-first, else the oldest.
-            beyond = (milliseconds(last), end) if first <= last else (start, milliseconds(last))
-            if beyond == (start, end):
-                raise VenueUnreachable(f"fills: {PAGE} or more in the millisecond {start}, more than a page holds")
-            start, end = beyond
-        else:
-            raise VenueUnreachable(f"fills: more than {_MAX_PAGES} pages since {since.isoformat()}")
-        ordered = history.in_order(found.values())
+
+        async def page(start: int, end: int | None) -> list[history.Execution]:
+            raw = await self._client.history(pages.FILLS.kind, start, end)
+            return history.executions(raw, self._address)
+
+        ordered = history.in_order(await pages.read(pages.FILLS, milliseconds(since), page))
         if len(ordered) >= KEPT and ordered[0].time > since:
             raise VenueRefused(
                 f"fills: the venue keeps the newest {KEPT}; some before {ordered[0].time.isoformat()} may be gone"
             )
         wanted = frozenset(symbols)
-        return [
-            fill
-            for fill in ordered
-            if fill.time >= EPOCH + timedelta(milliseconds=milliseconds(since))
-            and (fill.symbol in wanted if wanted else history.is_perpetual(fill.symbol))
-        ]
+        asked = [fill for fill in ordered if fill.time >= EPOCH + timedelta(milliseconds=milliseconds(since))]
+        if not wanted:
+            return [fill for fill in asked if history.is_perpetual(fill.symbol)]
+        if self._spot is not None and not all(map(history.is_perpetual, wanted)):
+            # Fills on any pair of a token move the one holding of it.
+            spot = await self._spot.moved([f for f in asked if not history.is_perpetual(f.symbol)], self._clock())
+            renamed = {fill.fill_id: fill for fill in spot}
+            asked = [renamed.get(fill.fill_id, fill) for fill in asked]
+        return [fill for fill in asked if fill.symbol in wanted]
 
-    async def _fills_page(self, start: int, end: int | None) -> list[history.Execution]:
-        bounds = {"startTime": start} if end is None else {"startTime": start, "endTime": end}
-        raw = await self._info("userFillsByTime", user=self._address, **bounds)
-        self._http.budget.charge(-(-len(rows(raw, "fills")) // _ROWS_PER_WEIGHT))
-        return history.executions(raw, self._address)
+    async def cash_flows(self, since: datetime) -> list[CashFlow]:
+        """Funding and what else moved balances without a trade, since then, oldest first. Raises VenueError."""
+        start = milliseconds(since)
 
-    async def _list_dexes(self, now: datetime) -> None:
-        if self._dexes_at is None or now - self._dexes_at >= self._settings.metadata_for:
-            listed = decode.perp_dexs(await self._info("perpDexs"))
-            # A dex that leaves the list while it holds positions is still asked for them.
-            held = [dex for dex, scope in self._scopes.items() if scope.held]
-            self._dexes = tuple(dict.fromkeys([*listed, *held]))
-            self._dexes_at = now
+        async def funding(start: int, end: int | None) -> list[flows.Booked]:
+            return [flows.funding(row) for row in await self._client.history(pages.FUNDING.kind, start, end)]
 
-    async def _read(self, dex: str) -> ScopeReading:
-        scope = self._scopes.setdefault(dex, _Scope())
-        sent_at = self._clock()  # later than the snapshot's own time where listing the dexes took long
-        try:
-            raw = await self._info("clearinghouseState", user=self._address, **_dex(dex))
-            state = decode.account_state(raw, await self._steps(dex, scope, decode.held_coins(raw), sent_at))
-            stray = [p.symbol for p in state.positions if _dex_of(p.symbol) != dex]
-            if stray:
-                raise VenueDataError(f"{stray[0]} does not belong to the dex {dex!r}")
-        except VenueError as error:
-            return _reading(dex, Outcome.FAILED, error=str(error))
-        if doubt := _doubt(state):
-            return _reading(dex, Outcome.SUSPECT, state, doubt)
-        scope.held = len(state.positions)
-        return _reading(dex, Outcome.OK, state)
+        async def ledger(start: int, end: int | None) -> list[flows.Booked]:
+            raw = await self._client.history(pages.LEDGER.kind, start, end)
+            return [flows.ledger(row, self._address) for row in raw]
 
-    async def _steps(self, dex: str, scope: _Scope, held: frozenset[str], sent_at: datetime) -> dict[str, Decimal]:
-        """The dex's size steps: read when first needed, when old, and when a coin is not among them."""
-        if not held:
-            return {}
-        age = None if scope.steps_at is None else sent_at - scope.steps_at
-        fresh = age is not None and age < self._settings.metadata_for and held <= scope.steps.keys()
-        if not fresh:
-            try:
-                scope.steps = decode.size_steps(await self._info("meta", **_dex(dex)))
-                scope.steps_at = sent_at
-            except VenueError:
-                # Old steps still hold for the coins they name. A coin they do not name may be new, not unknown.
-                if not held <= scope.steps.keys():
-                    raise
-        return scope.steps
+        booked = [*await pages.read(pages.FUNDING, start, funding), *await pages.read(pages.LEDGER, start, ledger)]
+        found = [flow for entry in booked for flow in entry.flows]
+        if self._spot is not None and any(flow.currency != flows.USDC for flow in found):
+            known = (await self._spot.tokens(self._clock())).by_name
+            found = [
+                replace(flow, currency=known[flow.currency].asset) if flow.currency in known else flow for flow in found
+            ]
+        return sorted(found, key=lambda flow: (flow.time, flow.flow_id, flow.scope))
 
-    async def _info(self, kind: str, **body: object) -> object:
-        label = f"hyperliquid {kind}{' of ' + str(body['dex']) if 'dex' in body else ''}"
-        request = Request("POST", "/info", label, weight=_WEIGHTS.get(kind, _WEIGHT), body={"type": kind, **body})
-        return decode.refuse_error(await self._http.send(request))
+    def _with_equity(self, readings: list[ScopeReading]) -> list[ScopeReading]:
+        """The readings without the totals that mean nothing in the account's mode."""
+        return readings if self._mode.has_dex_totals else [replace(one, equity=None) for one in readings]
 
 
 def checked_address(address: str) -> str:
@@ -230,33 +212,3 @@ def checked_address(address: str) -> str:
     if not _ADDRESS.fullmatch(address):
         raise VenueRefused("HYPERLIQUID_ADDRESS must be a public address: 0x and 40 hex digits, 42 characters")
     return address
-
-
-def _dex(dex: str) -> dict[str, object]:
-    return {"dex": dex} if dex else {}
-
-
-def _dex_of(symbol: str) -> str:
-    return symbol.partition(":")[0] if ":" in symbol else decode.MAIN_DEX
-
-
-def _doubt(state: decode.AccountState) -> str:
-    """Why an answer that reads well is not complete; empty if it is."""
-    listed, total = state.listed_notional, state.total_notional
-    if listed is not None and total is not None:
-        slack = EXACT.multiply(_NOTIONAL_SLACK, max(total, Decimal(1)))
-        if EXACT.subtract(total, listed) > slack:
-            return f"positions worth {listed:f} are listed, the account's total is {total:f}: some are missing"
-    return ""
-
-
-def _reading(dex: str, outcome: Outcome, state: decode.AccountState | None = None, error: str = "") -> ScopeReading:
-    return ScopeReading(
-        scope=dex,
-        product=Product.PERPETUAL,
-        symbol_prefix=f"{dex}:" if dex else "",
-        outcome=outcome,
-        positions=state.positions if state else (),
-        error=error,
-        observed_at=state.observed_at if state else None,
-    )

@@ -54,6 +54,7 @@ class AccountState:
     total_raw_usd: Decimal | None
     total_margin_used: Decimal | None
     listed_notional: Decimal | None  # what the values of the listed positions do add up to
+    unrealized_pnl: Decimal | None = None  # of the listed positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ def account_state(raw: object, steps: Mapping[str, Decimal]) -> AccountState:
         total_notional=_optional(totals, "totalNtlPos"),
         total_raw_usd=_optional(totals, "totalRawUsd"),
         total_margin_used=_optional(totals, "totalMarginUsed"),
-        listed_notional=_sum([value for value in values if value is not None]) if None not in values else None,
+        listed_notional=_complete_sum(values),
+        unrealized_pnl=_complete_sum([_optional(row, "unrealizedPnl") for row in listed]),
     )
 
 
@@ -153,6 +155,12 @@ def marks(raw: object) -> dict[str, Decimal]:
         if mark is not None:
             found[coin] = mark
     return found
+
+
+def mids(raw: object) -> dict[str, Decimal]:
+    """``allMids``: the middle of the book by coin, spot pairs among them; what has none is left out."""
+    answer = fields(raw, "allMids")
+    return {coin: mid for coin in answer if (mid := _price(answer, coin, "mid of")) is not None}
 
 
 def spot_balances(raw: object) -> tuple[SpotBalance, ...]:
@@ -254,8 +262,11 @@ def _mark(value: Decimal | None, size: Decimal, step: Decimal | None) -> Decimal
     return plain(rounded(mark)) or None
 
 
-def _sum(values: list[Decimal]) -> Decimal:
+def _complete_sum(values: list[Decimal | None]) -> Decimal | None:
+    """None where one of them is not known."""
     total = Decimal(0)
     for value in values:
+        if value is None:
+            return None
         total = EXACT.add(total, value)
     return total

@@ -52,6 +52,16 @@ class Execution(NamedTuple):
     tid: int
     fill: VenueFill
 
+    @property
+    def key(self) -> str:
+        """What makes two of them the same."""
+        return self.fill.fill_id
+
+    @property
+    def time_ms(self) -> int:
+        """When it happened, milliseconds since 1970."""
+        return milliseconds(self.fill.time)
+
 
 def executions(raw: object, user: str = "") -> list[Execution]:
     """``userFills`` or ``userFillsByTime``, in the order of the list.

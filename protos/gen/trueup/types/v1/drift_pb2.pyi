@@ -300,7 +300,7 @@ class Run(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., trigger: _Optional[str] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., checks: _Optional[_Iterable[_Union[ScopeCheck, _Mapping]]] = ..., positions_compared: _Optional[int] = ..., confirmed: _Optional[int] = ..., suspected: _Optional[int] = ..., resolved: _Optional[int] = ..., local_revision: _Optional[int] = ...) -> None: ...
 
 class VenueHealth(_message.Message):
-    __slots__ = ("account", "venue", "state", "source", "last_ok_at", "age_ms", "last_error", "budget_left", "positions")
+    __slots__ = ("account", "venue", "state", "source", "last_ok_at", "age_ms", "last_error", "budget_left", "positions", "account_mode", "clock_skew_ms")
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     VENUE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -310,6 +310,8 @@ class VenueHealth(_message.Message):
     LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
     BUDGET_LEFT_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_MODE_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_SKEW_MS_FIELD_NUMBER: _ClassVar[int]
     account: str
     venue: str
     state: str
@@ -319,4 +321,6 @@ class VenueHealth(_message.Message):
     last_error: str
     budget_left: int
     positions: int
-    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., state: _Optional[str] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., last_ok_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., age_ms: _Optional[int] = ..., last_error: _Optional[str] = ..., budget_left: _Optional[int] = ..., positions: _Optional[int] = ...) -> None: ...
+    account_mode: str
+    clock_skew_ms: int
+    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., state: _Optional[str] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., last_ok_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., age_ms: _Optional[int] = ..., last_error: _Optional[str] = ..., budget_left: _Optional[int] = ..., positions: _Optional[int] = ..., account_mode: _Optional[str] = ..., clock_skew_ms: _Optional[int] = ...) -> None: ...

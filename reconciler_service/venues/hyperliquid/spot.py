@@ -1,0 +1,144 @@
+"""The scope ``spot``: every token held, with the mids to tell dust by and to value it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from reconciler_service.model import Equity, Outcome, Product, ScopeReading, VenueFill, VenuePosition
+from reconciler_service.venues import VenueDataError, VenueError
+from reconciler_service.venues.hyperliquid import decode, tokens
+from reconciler_service.venues.hyperliquid.client import Client
+from reconciler_service.venues.hyperliquid.tokens import Tokens
+from reconciler_service.venues.wire import EXACT
+
+SCOPE = "spot"
+CASH = ("USDC", "USDH", "USDE", "USDT0")  # tokens that count as USD, the one that names the holdings first
+PATIENCE_S = 20.0  # three questions in a row must leave time for the other scopes
+
+Marks = dict[str, Decimal]  # by symbol
+
+
+@dataclass(frozen=True, slots=True)
+class SpotSettings:
+    """What the tokens of an account are. ``assets``: what a token stands for, where the rule does not know it."""
+
+    cash: Sequence[str] = CASH
+    assets: Mapping[str, str] | None = None
+    if_booked: bool = True  # compared only where the book keeps spot positions of the account
+
+
+class SpotReader:
+    """Reads the tokens of one account. The metadata is read when a token is held, when old, and for a new token."""
+
+    def __init__(self, client: Client, settings: SpotSettings, good_for: timedelta) -> None:
+        self._client = client
+        self._settings = settings
+        self._good_for = good_for
+        self._known = Tokens()
+        self._known_at: datetime | None = None
+        self._mids: dict[str, Decimal] = {}  # the last ones seen
+
+    async def read(self, now: datetime) -> tuple[ScopeReading, Marks]:
+        """The scope and marks. Never raises VenueError. The venue tells no time of the state."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await self._read(now)
+        except (VenueError, TimeoutError) as error:
+            return self._reading(Outcome.FAILED, error=str(error) or f"no answer within {PATIENCE_S:g} s"), {}
+
+    async def _read(self, now: datetime) -> tuple[ScopeReading, Marks]:
+        cash = self._settings.cash
+        balances = decode.spot_balances(await self._client.mine("spotClearinghouseState"))
+        if len({one.coin for one in balances}) != len(balances):
+            raise VenueDataError("balances: a token is listed twice")
+        held = tokens.coins(balances, cash)
+        known = await self._tokens(held, now) if held else Tokens()
+        fresh = await self._prices() if held else {}
+        found = [tokens.position(one, known, self._mids) for one in balances if one.coin in held]
+        positions = tuple(one for one in found if one is not None)
+        marks = {one.symbol: fresh[one.symbol] for one in positions if one.symbol in fresh}
+        return self._reading(Outcome.OK, positions, _equity(balances, cash, positions)), marks
+
+    async def moved(self, fills: Iterable[VenueFill], now: datetime) -> list[VenueFill]:
+        """Fills on spot pairs as what they did to holdings: named like them, fees in the asset's name.
+
+        They do not chain from one start to the next, since fees and transfers move a balance too. Raises VenueError.
+        """
+        listed = list(fills)
+        known = await self._tokens(frozenset(), now) if listed else Tokens()
+        if not {fill.symbol for fill in listed} <= known.pairs.keys():
+            known = await self._tokens(frozenset(), now, again=True)
+        return [_moved(fill, known) for fill in listed]
+
+    async def tokens(self, now: datetime) -> Tokens:
+        """The venue's tokens. Raises VenueError."""
+        return await self._tokens(frozenset(), now)
+
+    async def _tokens(self, needed: frozenset[str], now: datetime, *, again: bool = False) -> Tokens:
+        is_old = self._known_at is None or now - self._known_at >= self._good_for
+        if is_old or again or not needed <= self._known.by_name.keys():
+            settings = self._settings
+            try:
+                raw = await self._client.public("spotMeta")
+                self._known = tokens.tokens(raw, settings.cash, settings.assets or {})
+                self._known_at = now
+            except VenueError:
+                # Old metadata still holds for what it names. A token it does not name may be new, not unknown.
+                if self._known_at is None or again or not needed <= self._known.by_name.keys():
+                    raise
+        return self._known
+
+    async def _prices(self) -> dict[str, Decimal]:
+        """Mids of now. Where they cannot be had, older ones tell dust; without any, airdropped dust would be a drift."""
+        try:
+            fresh = decode.mids(await self._client.public("allMids"))
+        except VenueError:
+            if not self._mids:
+                raise
+            return {}
+        self._mids = fresh
+        return fresh
+
+    def _reading(
+        self,
+        outcome: Outcome,
+        positions: tuple[VenuePosition, ...] = (),
+        equity: Equity | None = None,
+        error: str = "",
+    ) -> ScopeReading:
+        return ScopeReading(
+            SCOPE, Product.SPOT, "", outcome, positions, error, equity=equity, if_booked=self._settings.if_booked
+        )
+
+
+def _equity(balances: Iterable[decode.SpotBalance], cash: Sequence[str], positions: Iterable[VenuePosition]) -> Equity:
+    settled = held = Decimal(0)
+    for one in balances:
+        settled = EXACT.add(settled, one.total) if one.coin in cash else settled
+    unpriced = []
+    for position in positions:
+        if position.mark_price is None:
+            unpriced.append(position.symbol)
+        else:
+            held = EXACT.add(held, EXACT.multiply(position.signed_size, position.mark_price))
+    return Equity(settled, holdings=held, unpriced=tuple(unpriced))
+
+
+def _moved(fill: VenueFill, known: Tokens) -> VenueFill:
+    token = known.pairs.get(fill.symbol)
+    charged = known.by_name.get(fill.fee_currency)
+    return VenueFill(
+        fill_id=fill.fill_id,
+        symbol=token.pair if token else fill.symbol,
+        is_buy=fill.is_buy,
+        size=fill.size,
+        price=fill.price,
+        time=fill.time,
+        fee=fill.fee,
+        fee_currency=charged.asset if charged else fill.fee_currency,
+        text=fill.text,
+    )

@@ -1,0 +1,382 @@
+"""Spot, account modes, sub-accounts and cash flows: the adapter against the simulated venue on a socket."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from reconciler_service.model import Equity, FlowKind, Outcome, Product, ScopeReading, Side, Snapshot, Source
+from reconciler_service.simulator import scenario, server
+from reconciler_service.simulator.budget import Budget
+from reconciler_service.simulator.exchange import Exchange
+from reconciler_service.simulator.faults import Kind
+from reconciler_service.simulator.floor import SpotFloor
+from reconciler_service.simulator.records import Role, SpotBalance
+from reconciler_service.simulator.wire import Style
+from reconciler_service.venues import VenueRefused, VenueUnreachable
+from reconciler_service.venues.budget import WeightBudget
+from reconciler_service.venues.http import HttpSettings, Retries
+from reconciler_service.venues.hyperliquid.adapter import Hyperliquid, Settings
+from reconciler_service.venues.hyperliquid.pages import FUNDING
+from reconciler_service.venues.hyperliquid.spot import SpotSettings
+
+D = Decimal
+START_MS = 1_795_356_000_000
+START = datetime.fromtimestamp(START_MS // 1000, UTC)
+FAST = HttpSettings(retries=Retries(attempts=2, wait_s=0.001, max_wait_s=0.002, jitter_s=0.001, deadline_s=5))
+HEDGE = "0x" + "11" * 20
+ARB = "0x" + "22" * 20
+
+
+class World:
+    """The venue with its clock, and the adapter's, which is the same."""
+
+    def __init__(self) -> None:
+        self.now_ms = START_MS
+        self.exchange: Exchange = scenario.new_exchange(lambda: self.now_ms)
+        scenario.seed(self.exchange)
+        self.floor = SpotFloor(self.exchange)
+        self.budget = WeightBudget(10**6)
+        self.venue: server.RunningServer
+        self.opened: list[Hyperliquid] = []
+
+    def clock(self) -> datetime:
+        return START + timedelta(milliseconds=self.now_ms - START_MS)
+
+    def later(self, **time: float) -> None:
+        self.now_ms += int(timedelta(**time) / timedelta(milliseconds=1))
+
+    def fund(self, token: str, total: str, hold: str = "0") -> None:
+        self.exchange.set_spot(scenario.DESK, SpotBalance(token, D(total), D(hold)))
+
+    def connect(self, **settings: Any) -> Hyperliquid:
+        made = Hyperliquid(
+            scenario.DESK,
+            source=Source.SIMULATED,
+            base_url=self.venue.url,
+            settings=Settings(http=FAST, **settings),
+            budget=self.budget,
+            clock=self.clock,
+        )
+        self.opened.append(made)
+        return made
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    made = World()
+    made.venue = await server.serve(made.exchange, style=Style(), budget=Budget(time.monotonic, limit=10**9))
+    yield made
+    for adapter in made.opened:
+        await adapter.close()
+    await made.venue.close()
+
+
+def spot_of(snapshot: Snapshot) -> ScopeReading:
+    return next(one for one in snapshot.scopes if one.scope == "spot")
+
+
+def sizes(reading: ScopeReading) -> dict[str, str]:
+    return {one.symbol: f"{one.signed_size:f}" for one in reading.positions}
+
+
+# --- spot ------------------------------------------------------------------------------------------------------------
+
+
+async def test_tokens_are_positions_and_cash_is_collateral(world: World) -> None:
+    world.fund("USDC", "1000.5", hold="200")
+    world.fund("USDH", "50")
+    world.fund("UBTC", "0.5000000001", hold="0.1")
+    world.fund("HYPE", "-3")
+    world.fund("USOL", "0.0009")  # dust
+    snapshot = await world.connect().snapshot()
+    spot = spot_of(snapshot)
+    assert (spot.outcome, spot.product, spot.symbol_prefix) == (Outcome.OK, Product.SPOT, "")
+    assert sizes(spot) == {"@3": "0.5000000001", "@2": "-3"}
+    assert {one.symbol: (one.asset, one.side, one.mark_price) for one in spot.positions} == {
+        "@3": ("BTC/USD", Side.LONG, D(42500)),
+        "@2": ("HYPE/USD", Side.SHORT, D("22.1")),
+    }
+    assert spot.equity == Equity(D("1050.5"), holdings=D("0.5000000001") * 42500 - 3 * D("22.1"))
+    assert spot.equity.value == spot.equity.cash + spot.equity.holdings
+    assert dict(snapshot.marks)["@3"] == 42500
+    assert spot.if_booked
+
+
+async def test_a_desk_without_tokens_pays_two_for_spot(world: World) -> None:
+    world.fund("USDC", "10")
+    adapter = world.connect()
+    await adapter.snapshot()
+    before = world.budget.left
+    await adapter.snapshot()
+    assert before - world.budget.left == 2 * 2 + 2  # two dexes, and spot
+    assert world.venue.requests["spotMeta"] == world.venue.requests["allMids"] == 0
+    await world.connect(spot=None).snapshot()
+    assert world.venue.requests["spotClearinghouseState"] == 2
+
+
+async def test_metadata_of_tokens_is_kept_for_an_hour_and_read_again_for_a_new_one(world: World) -> None:
+    world.fund("UBTC", "1")
+    adapter = world.connect()
+    for _ in range(3):
+        await adapter.snapshot()
+    assert world.venue.requests["spotMeta"] == 1
+    world.later(hours=1)
+    world.venue.fault(Kind.HTTP_502, types=frozenset({"spotMeta"}))
+    assert spot_of(await adapter.snapshot()).outcome is Outcome.OK  # the old one still names it
+
+
+@pytest.mark.parametrize("kind", ["spotClearinghouseState", "spotMeta", "allMids"])
+async def test_spot_fails_alone(world: World, kind: str) -> None:
+    world.fund("UBTC", "1")
+    world.venue.fault(Kind.HTTP_502, types=frozenset({kind}))
+    snapshot = await world.connect().snapshot()
+    assert {one.scope: one.outcome for one in snapshot.scopes} == {
+        "": Outcome.OK,
+        "xyz": Outcome.OK,
+        "spot": Outcome.FAILED,
+    }
+    assert (spot_of(snapshot).positions, spot_of(snapshot).equity) == ((), None)
+    assert kind in spot_of(snapshot).error
+
+
+async def test_old_prices_tell_dust_while_new_ones_cannot_be_had(world: World) -> None:
+    world.fund("UBTC", "1")
+    adapter = world.connect()
+    await adapter.snapshot()
+    world.venue.fault(Kind.HTTP_500, types=frozenset({"allMids"}))
+    snapshot = await adapter.snapshot()
+    (one,) = spot_of(snapshot).positions
+    assert (one.mark_price, dict(snapshot.marks).get("@3")) == (42500, None)  # an old price is no fresh mark
+
+
+async def test_a_token_nobody_quotes_has_no_price_and_no_part_in_the_equity(world: World) -> None:
+    world.fund("PURR", "7")
+    spot = spot_of(await world.connect().snapshot())
+    assert sizes(spot) == {"PURR/USDC": "7"}
+    assert spot.equity == Equity(D(0), unpriced=("PURR/USDC",))
+
+
+async def test_spot_fills_are_of_the_holding_and_name_its_asset(world: World) -> None:
+    world.fund("USDC", "100000")
+    world.floor.trade(scenario.DESK, "UBTC", is_buy=True, size=D("0.5"))
+    world.floor.trade(scenario.DESK, "UBTC", is_buy=False, size=D("0.2"))
+    adapter = world.connect()
+    buy, sell = await adapter.fills(START, ["@3"])
+    assert (buy.symbol, buy.is_buy, buy.size, buy.fee, buy.fee_currency) == ("@3", True, D("0.5"), D("0.00035"), "BTC")
+    assert (sell.is_buy, sell.fee, sell.fee_currency) == (False, D("5.95"), "USDC")
+    assert buy.start_position is None  # fees and transfers move a balance, too
+    assert await adapter.fills(START) == []
+    (held,) = spot_of(await adapter.snapshot()).positions
+    assert held.size == D("0.5") - D("0.00035") - D("0.2")
+    world.venue.fault(Kind.HTTP_502, types=frozenset({"spotMeta"}))
+    with pytest.raises(VenueUnreachable, match="spotMeta"):
+        await world.connect().fills(START, ["@3"])
+
+
+# --- modes -----------------------------------------------------------------------------------------------------------
+
+
+async def test_each_dex_tells_its_own_equity(world: World) -> None:
+    snapshot = await world.connect().snapshot()
+    assert snapshot.mode == "default"
+    for reading in snapshot.scopes[:2]:
+        total = world.exchange.view(scenario.DESK, reading.scope).total
+        seen = world.exchange.view(scenario.DESK, reading.scope).positions
+        assert reading.equity is not None
+        assert reading.equity.value == total.account_value
+        assert reading.equity.unrealized_pnl == sum(one.unrealized for one in seen)
+        assert reading.equity.cash == total.account_value - sum(one.unrealized for one in seen)
+
+
+@pytest.mark.parametrize("mode", ["unifiedAccount", "portfolioMargin"])
+async def test_unified_only_spot_tells_values_and_dexes_tell_positions(world: World, mode: str) -> None:
+    apart = await world.connect().snapshot()
+    world.exchange.set_abstraction(scenario.DESK, mode)
+    snapshot = await world.connect().snapshot()
+    assert snapshot.mode == mode
+    assert [one.equity for one in snapshot.scopes[:2]] == [None, None]
+    assert [one.positions for one in snapshot.scopes[:2]] == [one.positions for one in apart.scopes[:2]]
+    assert {one.outcome for one in snapshot.scopes} == {Outcome.OK}
+    values = [one.equity.value for one in apart.scopes[:2] if one.equity]
+    assert spot_of(snapshot).equity == Equity(sum(values, D(0)))
+
+
+async def test_totals_that_mean_nothing_do_not_make_positions_suspect(world: World) -> None:
+    """Unified, a dex may count notional that it does not list. In the other modes that is a cut answer."""
+    world.exchange.set_abstraction(scenario.DESK, "unifiedAccount")
+    adapter = world.connect()
+    await adapter.snapshot()
+    world.venue.fault(Kind.EMPTY, types=frozenset({"clearinghouseState"}))
+    assert [one.outcome for one in (await adapter.snapshot()).scopes[:2]] == [
+        Outcome.OK
+    ] * 2  # judged by the Reconciler
+
+
+async def test_the_mode_is_read_again_every_hour(world: World) -> None:
+    adapter = world.connect()
+    await adapter.snapshot()
+    world.exchange.set_abstraction(scenario.DESK, "unifiedAccount")
+    assert (await adapter.snapshot()).mode == "default"
+    world.later(hours=1)
+    assert (await adapter.snapshot()).mode == "unifiedAccount"
+    assert world.venue.requests["userAbstraction"] == 2
+
+
+async def test_of_a_mode_that_cannot_be_read_no_value_is_believed(world: World) -> None:
+    fault = world.venue.fault(Kind.HTTP_502, types=frozenset({"userAbstraction"}))
+    adapter = world.connect()
+    snapshot = await adapter.snapshot()
+    assert (snapshot.mode, [one.equity for one in snapshot.scopes]) == ("", [None] * 3)
+    assert {one.outcome for one in snapshot.scopes} == {Outcome.OK}
+    world.venue.faults.clear(fault.id)
+    assert (await adapter.snapshot()).mode == "default"  # asked again at once
+    world.later(hours=1)
+    world.venue.fault(Kind.HTTP_502, types=frozenset({"userAbstraction"}))
+    assert (await adapter.snapshot()).mode == "default"  # what was read last holds
+
+
+# --- sub-accounts ----------------------------------------------------------------------------------------------------
+
+
+def add(world: World, address: str, label: str) -> None:
+    world.exchange.open_account(address, Role.SUB_ACCOUNT, scenario.DESK, label)
+
+
+async def test_sub_accounts_are_accounts_of_their_own(world: World) -> None:
+    add(world, HEDGE, "hedge book")
+    world.exchange.deposit(HEDGE, D(10_000))
+    world.exchange.trade(HEDGE, "SOL", is_buy=False, size=D(5))
+    world.exchange.set_spot(HEDGE, SpotBalance("UBTC", D(2)))
+    adapter = world.connect(sub_accounts=("all",))
+    (member,) = await adapter.members()
+    world.opened.append(member)
+    assert (member.account, member.name, member.source) == ("main/hedge-book", "hyperliquid", Source.SIMULATED)
+    await member.check()
+    snapshot = await member.snapshot()
+    assert sizes(snapshot.scopes[0]) == {"SOL": "-5"}
+    assert sizes(spot_of(snapshot)) == {"@3": "2"}
+    assert "SOL" in sizes((await adapter.snapshot()).scopes[0])  # the master's own long
+    assert member.budget_left == adapter.budget_left  # one budget for one address of ours
+    assert await member.members() == []
+
+
+async def test_new_sub_accounts_are_found_within_the_hour_and_once(world: World) -> None:
+    adapter = world.connect(sub_accounts=("all",))
+    assert await adapter.members() == []  # the venue says null
+    assert {one.outcome for one in (await adapter.snapshot()).scopes} == {Outcome.OK}
+    add(world, HEDGE, "hedge")
+    assert await adapter.members() == []
+    world.later(hours=1)
+    found = await adapter.members()
+    world.opened += found
+    assert [one.account for one in found] == ["main/hedge"]
+    world.later(hours=1)
+    assert await adapter.members() == []
+    assert world.venue.requests["subAccounts2"] == 3
+
+
+async def test_sub_accounts_are_chosen_by_name_or_address_and_missed_when_absent(world: World) -> None:
+    add(world, HEDGE, "hedge")
+    add(world, ARB, "arb")
+    adapter = world.connect(sub_accounts=("Hedge", "nobody"))
+    found = await adapter.members()
+    world.opened += found
+    assert [one.account for one in found] == ["main/hedge"]
+    (said,) = [one for one in (await adapter.snapshot()).scopes if one.outcome is not Outcome.OK]
+    assert (said.scope, said.error) == ("sub-accounts", "sub-accounts: there is none called nobody")
+    (by_address,) = await world.connect(sub_accounts=(ARB.upper(),)).members()
+    world.opened.append(by_address)
+    assert by_address.account == "main/arb"
+
+
+@pytest.mark.parametrize("kind", [Kind.HTTP_502, Kind.TRUNCATED, Kind.RESET])
+async def test_sub_accounts_that_cannot_be_listed_are_said_and_asked_for_again(world: World, kind: Kind) -> None:
+    add(world, HEDGE, "hedge")
+    fault = world.venue.fault(kind, types=frozenset({"subAccounts2"}))
+    adapter = world.connect(sub_accounts=("all",))
+    assert await adapter.members() == []
+    failed = [one for one in (await adapter.snapshot()).scopes if one.outcome is Outcome.FAILED]
+    assert [(one.scope, one.symbol_prefix, one.positions) for one in failed] == [("sub-accounts", "sub-accounts:", ())]
+    world.venue.faults.clear(fault.id)
+    found = await adapter.members()
+    world.opened += found
+    assert [one.account for one in found] == ["main/hedge"]
+    assert {one.outcome for one in (await adapter.snapshot()).scopes} == {Outcome.OK}
+
+
+def test_an_account_name_must_leave_room_for_sub_accounts() -> None:
+    with pytest.raises(VenueRefused, match="longer than 32"):
+        Hyperliquid(scenario.DESK, source=Source.SIMULATED, account="x" * 33, settings=Settings(sub_accounts=("all",)))
+
+
+# --- cash flows ------------------------------------------------------------------------------------------------------
+
+
+async def test_what_moved_balances_without_a_trade(world: World) -> None:
+    world.fund("USDC", "500")
+    world.exchange.pay_funding("BTC", D("0.0000125"))
+    world.later(seconds=1)
+    world.exchange.deposit(scenario.DESK, D(100), "xyz")
+    world.later(seconds=1)
+    world.floor.transfer(scenario.DESK, "UBTC", D("0.25"))
+    world.later(seconds=1)
+    world.floor.between_classes(scenario.DESK, D(40), to_perp=False)
+    found = await world.connect().cash_flows(START)
+    assert [(one.kind, one.scope, one.currency, f"{one.amount:f}", one.symbol) for one in found] == [
+        (FlowKind.FUNDING, "", "USDC", "-0.265625", "BTC"),
+        (FlowKind.TRANSFER, "xyz", "USDC", "100", ""),
+        (FlowKind.TRANSFER, "spot", "BTC", "0.25", ""),
+        (FlowKind.TRANSFER, "", "USDC", "-40", ""),
+        (FlowKind.TRANSFER, "spot", "USDC", "40", ""),
+    ]
+    assert await world.connect().cash_flows(START + timedelta(seconds=4)) == []
+
+
+@pytest.mark.parametrize("same_ms", [1, 7, FUNDING.full - 1])
+async def test_histories_are_paged_without_loss_or_double(world: World, same_ms: int) -> None:
+    count = 2 * FUNDING.full + 3
+    account = world.exchange.account(scenario.DESK)
+    world.exchange.pay_funding("BTC", D("0.0000125"))
+    (one,) = account.history.funding
+    account.history.funding = [
+        replace(one, coin=f"C{n % same_ms}", usdc=D(n), time=START_MS + n // same_ms) for n in range(count)
+    ]
+    before = world.budget.left
+    found = await world.connect().cash_flows(START)
+    assert sorted(flow.amount for flow in found if flow.kind is FlowKind.FUNDING) == list(range(count))
+    assert before - world.budget.left >= 4 * 20 + count // 20  # three pages and more, the ledger, and every 20 rows
+
+
+async def test_a_millisecond_fuller_than_a_page_is_an_error_not_a_loop(world: World) -> None:
+    account = world.exchange.account(scenario.DESK)
+    world.exchange.pay_funding("BTC", D("0.0000125"))
+    (one,) = account.history.funding
+    account.history.funding = [replace(one, coin=f"C{n}") for n in range(FUNDING.full + 1)]
+    with pytest.raises(VenueUnreachable, match="userFunding: 500 or more in the millisecond"):
+        await world.connect().cash_flows(START)
+
+
+@pytest.mark.parametrize("kind", ["userFunding", "userNonFundingLedgerUpdates"])
+async def test_flows_are_complete_or_an_error(world: World, kind: str) -> None:
+    world.venue.fault(Kind.HTTP_502, types=frozenset({kind}))
+    with pytest.raises(VenueUnreachable, match=kind):
+        await world.connect().cash_flows(START)
+
+
+# --- spelled as the setting says -------------------------------------------------------------------------------------
+
+
+async def test_settings_say_what_is_cash_and_what_a_token_stands_for(world: World) -> None:
+    world.fund("USDH", "50")
+    world.fund("UBTC", "1")
+    wanted = SpotSettings(cash=("USDC",), assets={"UBTC": "XBT"}, if_booked=False)
+    spot = spot_of(await world.connect(spot=wanted).snapshot())
+    assert {one.symbol: one.asset for one in spot.positions} == {"@6": "USDH/USD", "@3": "XBT/USD"}
+    assert not spot.if_booked
