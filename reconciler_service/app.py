@@ -183,19 +183,21 @@ def _hyperliquid(settings: ReconcilerSettings) -> Venue | Health:
         source=settings.source,
         account=settings.hyperliquid_account,
         base_url=settings.hyperliquid_api_url or hyperliquid.BASE_URL,
-        settings=hyperliquid.Settings(spot=_spot(settings), sub_accounts=_listed(settings.hyperliquid_sub_accounts)),
+        settings=hyperliquid_settings(settings),
     )
 
 
-def _spot(settings: ReconcilerSettings) -> SpotSettings | None:
-    """How to read spot at Hyperliquid; None: not at all. Raises StartupError."""
+def hyperliquid_settings(settings: ReconcilerSettings) -> hyperliquid.Settings:
+    """What to read of an address. Raises StartupError."""
     pairs = [pair.partition("=")[::2] for pair in _listed(settings.hyperliquid_assets)]
     if not all(token and asset for token, asset in pairs):
         raise StartupError("HYPERLIQUID_ASSETS is a list of TOKEN=ASSET, e.g. UFART=FARTCOIN,UPUMP=PUMP")
-    if settings.hyperliquid_spot == "off":
-        return None
     cash = _listed(settings.hyperliquid_cash) or ("USDC",)
-    return SpotSettings(cash, dict(pairs), if_booked=settings.hyperliquid_spot == "auto")
+    spot = SpotSettings(cash, dict(pairs), if_booked=settings.hyperliquid_spot == "auto")
+    return hyperliquid.Settings(
+        spot=None if settings.hyperliquid_spot == "off" else spot,
+        sub_accounts=_listed(settings.hyperliquid_sub_accounts),
+    )
 
 
 def _coinbase(settings: ReconcilerSettings) -> Venue | Health:

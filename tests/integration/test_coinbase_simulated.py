@@ -857,3 +857,54 @@ async def test_as_a_process_of_its_own(tmp_path: Path) -> None:
     process.terminate()
     async with asyncio.timeout(20):
         assert await process.wait() == 0
+
+
+# --- worth -------------------------------------------------------------------------------------------------------
+
+
+async def test_each_scope_tells_what_it_is_worth(venue: RunningServer, connect: Connect, portfolio: Portfolio) -> None:
+    portfolio.open_wallet("EUR", Decimal(70), "ACCOUNT_TYPE_FIAT")
+    portfolio.set_hold("USD", Decimal(40_000))
+    portfolio.trade(DATED, is_buy=False, size=Decimal(5), price=Decimal(91000))
+    readings = by_scope(await connect(venue).snapshot())
+    spot, futures = readings["spot"].equity, readings["futures"].equity
+    assert spot is not None
+    assert (spot.cash, spot.unpriced) == (Decimal(255_000), ("EUR",))
+    assert spot.holdings == Decimal("1.5") * 91000 + 10 * Decimal("3100.5")
+    assert futures is not None
+    realized = Decimal("0.05") * (91000 - 90000) - 5 * Decimal("0.15")
+    open_pnl = Decimal("0.15") * (91200 - 90000) + Decimal("0.05") * (92000 - 91050)
+    assert (futures.cash, futures.unrealized_pnl) == (10_000 + realized, open_pnl)
+    assert readings["perpetuals"].equity is None  # one account behind both: it counts once
+
+
+@pytest.mark.parametrize("kind", [Kind.HTTP_500, Kind.HTTP_404, Kind.TRUNCATED, Kind.NAN])
+async def test_positions_do_not_need_the_balance_summary(venue: RunningServer, connect: Connect, kind: Kind) -> None:
+    venue.fault(kind, types=frozenset({"cfm/balance_summary"}))
+    snapshot = await connect(venue).snapshot()
+    assert held(snapshot) == HELD
+    assert by_scope(snapshot)["futures"].equity is None
+
+
+async def test_the_skew_of_the_clock_is_told(venue: RunningServer, connect: Connect, clock: Clock) -> None:
+    clock.venue_ahead = timedelta(seconds=-20)
+    adapter = connect(venue)
+    assert (await adapter.snapshot()).clock_skew == timedelta(seconds=-20)  # a 401 made it be measured
+    exact = connect(venue)
+    clock.venue_ahead = timedelta()
+    await exact.check()
+    assert (await exact.snapshot()).clock_skew == timedelta()
+
+
+async def test_fills_sized_in_quote_are_what_the_wallet_moved_by(
+    venue: RunningServer, connect: Connect, portfolio: Portfolio, clock: Clock
+) -> None:
+    adapter = connect(venue)
+    (before,) = [one for one in by_scope(await adapter.snapshot())["spot"].positions if one.symbol == "BTC-USD"]
+    portfolio.trade_quote("BTC-USD", is_buy=True, worth=Decimal(1000))
+    (found,) = await adapter.fills(clock.now, ["BTC-USD"])
+    (after,) = [one for one in by_scope(await adapter.snapshot())["spot"].positions if one.symbol == "BTC-USD"]
+    assert found.size == after.size - before.size == Decimal("0.01098901")
+    venue.fault(Kind.HTTP_404, types=frozenset({"order"}))
+    (rounded,) = await adapter.fills(clock.now, ["BTC-USD"])
+    assert (rounded.size, rounded.text) == (Decimal("0.010989010989010989"), "size from quote, rounded")

@@ -301,3 +301,24 @@ async def test_a_web_page_cannot_use_the_control_api(client):
         ) as response:
             assert response.status == 415
     assert "BTC" in await client.held()
+
+
+async def test_spot_modes_and_sub_accounts_are_under_control(client):
+    await client.control("transfer", token="USDC", amount="50000")
+    [fill] = (await client.control("spot", token="UBTC", side="buy", size="0.5"))["fills"]
+    assert (fill["coin"], fill["fee"], fill["feeToken"]) == ("@3", "0.00035", "UBTC")
+    await client.control("class", usdc="10", to_perp=False)
+    await client.control("mode", mode="unifiedAccount")
+    sub = "0x" + "b" * 40
+    await client.control("account", address=sub, role="subAccount", master=DESK, label="hedge")
+    [told] = await client.info({"type": "subAccounts2", "user": DESK})
+    assert (told["name"], told["subAccountUser"]) == ("hedge", sub)
+    [desk, _] = (await client.state())["accounts"]
+    assert desk["mode"] == "unifiedAccount"
+    assert {row["coin"]: row["total"] for row in desk["spot"]["balances"]}["UBTC"] == "0.49965"
+    for body, status in (
+        ({"token": "DOGE", "side": "buy", "size": "1", "address": DESK}, 404),
+        ({"token": "UBTC", "side": "buy", "size": "1000", "address": DESK}, 409),
+        ({"token": "PURR", "side": "buy", "size": "1", "address": DESK}, 404),  # nobody quotes it
+    ):
+        assert (await client.control("spot", status, **body))["error"]

@@ -12,7 +12,7 @@ import pytest
 from reconciler_service.model import MarginMode, Side, VenueFill, VenuePosition
 from reconciler_service.venues import VenueRefused, VenueUnreachable
 from reconciler_service.venues.http import Reply, StatusRefused, parse, read_reply
-from reconciler_service.venues.hyperliquid import decode, history
+from reconciler_service.venues.hyperliquid import decode, flows, history
 from reconciler_service.venues.wire import denoised, milliseconds
 from tests.conftest import RECORDED
 
@@ -23,22 +23,23 @@ pytestmark = pytest.mark.skipif(
     not FILES, reason="no recorded payloads beside the repository: ../shared/recorded/hyperliquid"
 )
 
-# Kinds that carry neither positions, balances, fills nor cash: this adapter does not ask for them.
+# Kinds that this adapter does not ask for, and why not.
 NOT_READ = {
-    "info_allMids",
-    "info_delegatorHistory",
-    "info_extraAgents",
-    "info_frontendOpenOrders",
-    "info_fundingHistory",
-    "info_historicalOrders",
-    "info_l2Book",
-    "info_openOrders",
-    "info_portfolio",
-    "info_userRateLimit",
-    "info_userTwapSliceFills",
-    "info_userVaultEquities",
+    "info_delegatorHistory": "staking: neither a position nor collateral",
+    "info_extraAgents": "who else may sign: nothing is held by them",
+    "info_frontendOpenOrders": "orders: what they hold is part of the balance",
+    "info_fundingHistory": "the market's rates; what was paid is userFunding",
+    "info_historicalOrders": "orders",
+    "info_l2Book": "a book; the mark comes with the position",
+    "info_openOrders": "orders",
+    "info_portfolio": "a chart of account values, hours apart",
+    "info_userRateLimit": "the limit of actions, which reading does not use",
+    "info_userTwapSliceFills": "the same fills that userFillsByTime has",
+    "info_userVaultEquities": "shares in somebody else's vault: no position of the account",
 }
 # Cut down by whoever published it: a position is missing from the totals, so it does not balance.
+# Whose ledger has a transfer in it: only with the address is it known which way it went.
+LEDGER_OF = "0x2ba553d9f990a3b66b03b2dc0d030dfc1c061036"
 TRIMMED = {"ccxt_comments/info_clearinghouseState_eth_isolated.json"}
 
 
@@ -147,7 +148,20 @@ def check_spot(file: str) -> None:
     ]
 
 
+def check_mids(file: str) -> None:
+    wire = raw(file)
+    assert decode.mids(load(file)) == {coin: Decimal(mid) for coin, mid in wire.items() if Decimal(mid)}  # type: ignore[attr-defined]
+
+
 def check_funding(file: str) -> None:
+    booked = [flows.funding(row) for row in load(file)]  # type: ignore[attr-defined]
+    assert len({one.key for one in booked}) == len(raw(file)), "two payments were taken for one"  # type: ignore[arg-type]
+    paid = [Decimal(row["delta"]["usdc"]) for row in raw(file)]  # type: ignore[attr-defined]
+    assert [flow.amount for one in booked for flow in one.flows] == paid
+    check_payments(file)
+
+
+def check_payments(file: str) -> None:
     rows = raw(file)
     found = history.funding(load(file))
     assert len(found) == len(rows)  # type: ignore[arg-type]
@@ -163,6 +177,15 @@ def check_ledger(file: str) -> None:
     assert sorted(entry.kind for entry in found) == sorted(row["delta"]["type"] for row in rows)  # type: ignore[attr-defined]
     assert all(entry.amount is not None and entry.currency for entry in found)
     assert [entry.time for entry in found] == sorted(entry.time for entry in found)
+
+    booked = [flows.ledger(row, LEDGER_OF) for row in load(file)]  # type: ignore[attr-defined]
+    assert len({one.key for one in booked}) == len(rows)  # type: ignore[arg-type]
+    for one, row in zip(booked, rows, strict=True):  # type: ignore[arg-type]
+        delta = row["delta"]
+        assert one.flows, f"{delta['type']} moved nothing"
+        assert abs(one.flows[0].amount) == denoised(Decimal(delta.get("usdc") or delta["amount"]), "") + Decimal(
+            delta.get("fee", 0)
+        )
 
 
 def check_role(file: str) -> None:
@@ -214,6 +237,7 @@ def check_reply(file: str) -> None:
 
 CHECKS: dict[str, Callable[[str], None]] = {
     "exchange_error": check_err_body,
+    "info_allMids": check_mids,
     "info_clearinghouseState": check_state,
     "info_meta": check_meta,
     "info_metaAndAssetCtxs": check_metas,

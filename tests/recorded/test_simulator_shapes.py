@@ -13,6 +13,7 @@ import pytest
 from reconciler_service.simulator import info, scenario, server
 from reconciler_service.simulator.exchange import Exchange
 from reconciler_service.simulator.faults import Faults
+from reconciler_service.simulator.floor import SpotFloor
 from reconciler_service.simulator.records import SpotBalance
 from reconciler_service.simulator.wire import Style
 from tests.conftest import RECORDED
@@ -42,9 +43,10 @@ CONTEXTS = {f"[]{path}" for path in META}
 DELTAS = {"liquidatedNtlPos", "accountValue", "leverageType", "liquidatedPositions", "liquidatedPositions[]"}
 DELTAS |= {"liquidatedPositions[].coin", "liquidatedPositions[].szi"}
 LIQUIDATED = {f"[].delta.{leaf}" for leaf in DELTAS}
-TRANSFERRED = {f"[].delta.{leaf}" for leaf in ("toPerp", "nonce", "fee")}
 SPOT_SENT = {"token", "amount", "usdcValue", "user", "destination", "nativeTokenFee", "feeToken"}
 SPOT_TRANSFERRED = {f"[].delta.{leaf}" for leaf in SPOT_SENT}
+SENT = {f"[].delta.{leaf}" for leaf in ("sourceDex", "destinationDex")}
+NONCE = {"[].delta.nonce"}  # null where nobody numbered it
 
 # file, our request, paths only we send, paths only the recording has, paths whose types differ in years
 CASES: list[tuple[str, dict[str, Any], set[str], set[str], set[str]]] = [
@@ -84,8 +86,8 @@ CASES: list[tuple[str, dict[str, Any], set[str], set[str], set[str]]] = [
     ),
     ("ccxt_comments/info_userFunding", FUNDING, set(), set(), set()),
     ("pysdk/info_userFunding_with_end", FUNDING, set(), set(), {"[].delta.nSamples"}),
-    ("pysdk/info_userNonFundingLedgerUpdates", LEDGER, LIQUIDATED, TRANSFERRED | SPOT_TRANSFERRED, set()),
-    ("ccxt_static/info_userNonFundingLedgerUpdates", LEDGER, LIQUIDATED, TRANSFERRED, set()),
+    ("pysdk/info_userNonFundingLedgerUpdates", LEDGER, LIQUIDATED | SENT, set(), NONCE),
+    ("ccxt_static/info_userNonFundingLedgerUpdates", LEDGER, LIQUIDATED | SPOT_TRANSFERRED | SENT, set(), NONCE),
     (
         "pysdk/info_fundingHistory",
         {"type": "fundingHistory", "coin": "BTC", "startTime": 0},
@@ -126,6 +128,9 @@ def exchange() -> Exchange:
         made.pay_funding(coin, Decimal("0.0000125"))
     made.trade(DESK, "ARB", is_buy=False, size=Decimal(10))
     made.liquidate(DESK, "ARB")
+    floor = SpotFloor(made)
+    floor.transfer(DESK, "USDC", Decimal(50))
+    floor.between_classes(DESK, Decimal(4), to_perp=True)
     return made
 
 

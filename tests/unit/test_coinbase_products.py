@@ -213,3 +213,36 @@ def test_a_cursor_leads_on_only_from_a_page_with_rows() -> None:
     assert fills.page({"fills": [fill()], "cursor": "c"}).cursor == "c"
     assert fills.page({"fills": [], "cursor": "c"}).cursor == ""
     assert fills.page({"fills": [fill()], "cursor": None}).cursor == ""
+
+
+def sized_in_quote(*worth: str, **more: Any) -> list[dict[str, Any]]:
+    return [
+        fill(f"e{n}", size=one, price="3", size_in_quote=True, order_id="o1", **more) for n, one in enumerate(worth)
+    ]
+
+
+def filled(size: str, count: str) -> dict[str, fills.Order]:
+    return {"o1": fills.order({"order": {"order_id": "o1", "filled_size": size, "number_of_fills": count}})}
+
+
+def sizes(rows: list[dict[str, Any]], orders: dict[str, fills.Order]) -> list[Decimal]:
+    return [one.size for one in fills.executions(fills.page({"fills": rows}).rows, MARKETS, QUOTES, orders)]
+
+
+def test_sizes_in_quote_add_up_to_what_the_order_filled() -> None:
+    found = sizes(sized_in_quote("1", "1", "1"), filled("1.00000001", "3"))
+    assert found[:2] == [Decimal("0.333333333333333333")] * 2
+    assert sum(found) == Decimal("1.00000001")
+
+
+@pytest.mark.parametrize("orders", [{}, filled("1", "3"), filled("7", "2")])
+def test_an_order_that_is_not_known_or_not_complete_leaves_them_rounded(orders: dict[str, fills.Order]) -> None:
+    assert sizes(sized_in_quote("1", "1"), orders) == [Decimal("0.333333333333333333")] * 2
+
+
+@pytest.mark.parametrize(
+    "row", [{}, {"order_id": "o"}, {"order_id": "o", "filled_size": "NaN", "number_of_fills": "1"}, {"order_id": ""}]
+)
+def test_an_order_that_breaks_the_format(row: dict[str, Any]) -> None:
+    with pytest.raises(VenueDataError, match="order"):
+        fills.order({"order": row})

@@ -8,12 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler_service.compare import Tolerances, compare
+from reconciler_service.findings import Kind
 from reconciler_service.model import MarginMode, Side, VenuePosition
 from reconciler_service.venues import VenueDataError, VenueRefused
 from reconciler_service.venues.hyperliquid import decode, history
 from reconciler_service.venues.wire import amount, denoised, instant, integer, milliseconds, plain, quantised
+from tests.reconciler_samples import booked as sample
+from tests.reconciler_samples import scope, snapshot
 
 D = Decimal
+BARE = {"leverage": None, "margin_mode": None, "liquidation_price": None}
 STEPS = {"BTC": D("0.00001"), "ARB": D("0.1"), "kPEPE": D(1), "xyz:TSLA": D("0.001")}
 
 
@@ -403,3 +408,37 @@ def test_ws_messages() -> None:
         history.ws_message({"channel": "error", "data": "Invalid subscription"})
     with pytest.raises(VenueDataError, match="expected a userFills"):
         history.ws_fills({"channel": "pong"})
+
+
+def test_a_k_coin_is_a_thousand_in_its_own_unit_everywhere() -> None:
+    """Size, price, value, mark and fill all speak of kPEPE: 1000 PEPE. Nothing is ever converted, so nothing can be off."""
+    wire = {"coin": "kPEPE", "szi": "-25000.0", "entryPx": "0.011", "positionValue": "280.85", "liquidationPx": "0.02"}
+    position = only(wire)
+    assert (position.symbol, position.asset, position.size, position.size_step) == (
+        "kPEPE",
+        "kPEPE/USD",
+        D(25000),
+        D(1),
+    )
+    assert (position.entry_price, position.mark_price, position.liquidation_price) == (
+        D("0.011"),
+        D("0.011234"),
+        D("0.02"),
+    )
+    assert position.mark_price is not None
+    assert position.size * position.mark_price == D("280.85")
+    row = {"coin": "kPEPE", "px": "0.011", "sz": "25000.0", "side": "A", "time": 1_795_356_000_000, "oid": 1, "tid": 2}
+    (fill,) = history.fills([row])
+    assert (fill.symbol, fill.signed_size, fill.price) == ("kPEPE", D(-25000), D("0.011"))
+    booked = sample(size="25000", symbol="kPEPE", asset="kPEPE/USD", side=Side.SHORT, entry_price=D("0.011"), **BARE)
+    assert compare([booked], snapshot(scope(position)), Tolerances()) == []
+    in_pepe = sample(
+        size="25000000", symbol="kPEPE", asset="kPEPE/USD", side=Side.SHORT, entry_price=D("0.011"), **BARE
+    )
+    assert [one.kind for one in compare([in_pepe], snapshot(scope(position)), Tolerances())] == [Kind.SIZE]
+    with pytest.raises(VenueDataError, match="kPEPE szi"):
+        only(wire | {"szi": "-25000.5"})
+
+
+def test_the_case_of_a_coin_matters() -> None:
+    assert only({"coin": "KPEPE", "szi": "3"}).asset is None

@@ -17,7 +17,17 @@ from reconciler_service.explain import MOST_EVIDENCE, Trades, explain
 from reconciler_service.findings import Cause, Explanation, Finding, Kind, Severity
 from reconciler_service.holding import Holding, adopt, book_fills, trade
 from reconciler_service.missed import missed_fills
-from reconciler_service.model import BookPosition, BookState, MarginMode, Product, Side, VenueFill, VenuePosition
+from reconciler_service.model import (
+    BookPosition,
+    BookState,
+    CashFlow,
+    FlowKind,
+    MarginMode,
+    Product,
+    Side,
+    VenueFill,
+    VenuePosition,
+)
 from reconciler_service.wording import plain, short, signed, spaced
 from tests.reconciler_samples import NOW, booked, fill, held, scope, snapshot
 
@@ -410,3 +420,96 @@ def test_whatever_suffix_was_missed_is_found_and_leads_to_the_venue(
         return  # nothing to explain by size
     assert list(run) == fills[known:]
     assert book_fills(book, run, QUOTE) == venue
+
+
+SPOT: dict[str, Any] = {"product": Product.SPOT, "leverage": None, "liquidation_price": None}
+
+
+def flow(amount: str, minute: int, currency: str = "BTC", **fields: Any) -> CashFlow:
+    values = {"kind": FlowKind.TRANSFER, "scope": "spot", "text": "spotTransfer"} | fields
+    return CashFlow(f"t{minute}", time=minutes(minute), currency=currency, amount=Decimal(amount), **values)
+
+
+def why_with(finding: Finding, flows: list[CashFlow], *fills: VenueFill) -> Explanation:
+    return explain(finding, Trades(fills, NOW - timedelta(days=1)), QUOTE, flows)
+
+
+def test_a_missed_purchase_whose_fee_came_out_of_what_was_bought() -> None:
+    finding = find(booked(**SPOT), held("0.7498", entry_price=None, **SPOT), Product.SPOT)
+    made = why(finding, fill("0.25", "40000", fee=Decimal("0.0002"), fee_currency="BTC"))
+    assert (made.cause, made.estimated) == (Cause.MISSED_FILLS, False)
+    assert made.text.endswith("never reached the book. Fees were taken from the bought asset itself.")
+    assert diff(made)["size"] == ("0.5", "0.7498")
+    # Nothing was taken from the asset, so the fill does not account for it.
+    assert why(finding, fill("0.25", "40000", fee=Decimal("0.0002"), fee_currency="USDC")).cause is Cause.UNEXPLAINED
+
+
+def test_tokens_that_were_transferred() -> None:
+    came = find(booked(**SPOT), held("0.8", entry_price=None, **SPOT), Product.SPOT)
+    made = why_with(came, [flow("9", -50), flow("0.1", -30), flow("5", -20, "USDC"), flow("0.2", -10)])
+    assert (made.cause, made.estimated) == (Cause.TRANSFER, True)
+    assert made.text == "0.3 BTC were transferred in, not traded."
+    assert [(fact.kind, fact.id, fact.text) for fact in made.evidence] == [
+        ("transfer", "t-30", "+0.1 BTC, spotTransfer"),
+        ("transfer", "t-10", "+0.2 BTC, spotTransfer"),
+    ]
+    left = find(booked(**SPOT), None, Product.SPOT)
+    assert why_with(left, [flow("-0.5", -10)]).text == "0.5 BTC were transferred out, not traded."
+    assert why_with(came, [flow("0.25", -10), flow("0.3", -5, kind=FlowKind.FUNDING)]).cause is Cause.UNEXPLAINED
+
+
+def test_a_transfer_explains_no_contract() -> None:
+    assert why_with(find(booked(), held("0.8")), [flow("0.3", -10)]).cause is Cause.UNEXPLAINED
+
+
+@pytest.mark.parametrize(
+    ("mode", "flows", "cause", "words"),
+    [
+        (MarginMode.CROSS, [], Cause.UNEXPLAINED, "it moves with collateral, funding and leverage."),
+        (
+            MarginMode.CROSS,
+            [flow("-12.5", -9, "USDC", kind=FlowKind.FUNDING, scope="", symbol="ETH", text="funding")],
+            Cause.FUNDING,
+            "of the collateral behind it, -12.5 came as funding.",
+        ),
+        (
+            MarginMode.CROSS,
+            [
+                flow("-2", -9, "USDC", kind=FlowKind.FUNDING, scope="", symbol="BTC", text="funding"),
+                flow("100", -5, "USDC", scope="", text="deposit"),
+                flow("100", -5, "USDC", scope="xyz"),
+            ],
+            Cause.TRANSFER,
+            "of the collateral behind it, +100 moved by transfers and -2 came as funding.",
+        ),
+        (
+            MarginMode.ISOLATED,
+            [
+                flow("100", -5, "USDC", scope=""),
+                flow("-3", -4, "USDC", kind=FlowKind.FUNDING, scope="", symbol="BTC"),
+                flow("-9", -3, "USDC", kind=FlowKind.FUNDING, scope="", symbol="ETH"),
+            ],
+            Cause.FUNDING,
+            "of the collateral behind it, -3 came as funding.",
+        ),
+        (
+            MarginMode.CROSS,
+            [flow("5", -5, "USDC", scope=""), flow("-5", -4, "USDC", scope="")],
+            Cause.TRANSFER,
+            "of the collateral behind it, what came and went adds up to nothing.",
+        ),
+    ],
+)
+def test_what_moved_a_liquidation_price(mode: MarginMode, flows: list[CashFlow], cause: Cause, words: str) -> None:
+    finding = find(booked(margin_mode=mode), held(margin_mode=mode, liquidation_price=Decimal(33000)))
+    made = why_with(finding, flows)
+    assert finding.kind is Kind.LIQUIDATION_PRICE
+    assert (made.cause, made.text) == (cause, f"The venue liquidates at 33000, the book says 38000; {words}")
+    assert diff(made) == {"liquidation_price": ("38000", "33000")}
+
+
+def test_of_many_flows_the_newest_are_quoted() -> None:
+    many = [flow("1", n, "USDC", scope="") for n in range(MOST_EVIDENCE + 5)]
+    finding = find(booked(), held(liquidation_price=Decimal(33000)))
+    facts = why_with(finding, many).evidence
+    assert (len(facts), facts[0].text, facts[-1].id) == (MOST_EVIDENCE + 1, "and 5 before", f"t{MOST_EVIDENCE + 4}")

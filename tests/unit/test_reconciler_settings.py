@@ -11,11 +11,12 @@ import grpc
 import pytest
 
 from grpckit.errors import StartupError
-from reconciler_service.app import open_venues, rules
+from reconciler_service.app import hyperliquid_settings, open_venues, rules
 from reconciler_service.model import Source
 from reconciler_service.servicer import translate
 from reconciler_service.settings import ReconcilerSettings
 from reconciler_service.venues.coinbase import adapter as coinbase
+from reconciler_service.venues.hyperliquid.spot import CASH, SpotSettings
 from tests.coinbase_samples import KEY_NAME, SEC1
 
 ADDRESS = "0x" + "ab" * 20
@@ -139,3 +140,22 @@ def test_what_the_position_service_does_not_name_is_that_it_does_not_answer() ->
         assert (known.code, known.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
     assert translate(failed(grpc.StatusCode.INTERNAL)) is None
     assert translate(ValueError()) is None
+
+
+def test_what_is_read_at_hyperliquid(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spot(**more: Any) -> SpotSettings | None:
+        return hyperliquid_settings(ReconcilerSettings(HYPERLIQUID_ADDRESS=ADDRESS, **more)).spot
+
+    usual = spot()
+    assert usual is not None
+    assert (usual.if_booked, tuple(usual.cash), usual.assets) == (True, CASH, {})
+    told = spot(hyperliquid_spot="on", hyperliquid_cash="USDC, USDX", hyperliquid_assets="UFART=FARTCOIN, UPUMP=PUMP")
+    assert told is not None
+    assert (told.if_booked, tuple(told.cash)) == (False, ("USDC", "USDX"))
+    assert told.assets == {"UFART": "FARTCOIN", "UPUMP": "PUMP"}
+    assert spot(hyperliquid_spot="off") is None
+    for bad in ("UFART", "UFART=", "=X"):
+        with pytest.raises(StartupError, match="TOKEN=ASSET"):
+            spot(hyperliquid_assets=bad)
+    monkeypatch.setenv("HYPERLIQUID_SUB_ACCOUNTS", "hedge, 0x12")
+    assert hyperliquid_settings(ReconcilerSettings.load()).sub_accounts == ("hedge", "0x12")

@@ -1,8 +1,8 @@
 """Maps a path of the SIMULATED Coinbase to an answer, bent by faults. Pure.
 
 Endpoints, as faults name them in ``types``: accounts, cfm/positions, cfm/balance_summary, products, product,
-best_bid_ask, fills, key_permissions, portfolios, portfolio, time. Everything else does not exist here, the retired INTX
-paths included.
+best_bid_ask, fills, order, key_permissions, portfolios, portfolio, time. Everything else does not exist here, the
+retired INTX paths included.
 """
 
 from __future__ import annotations
@@ -120,6 +120,13 @@ def _product(ask: Ask) -> Json:
     return wire.product(market)
 
 
+def _order(ask: Ask) -> Json:
+    told = wire.order(ask.portfolio, ask.argument)
+    if told is None:
+        raise Refused(404, "NOT_FOUND", f"order with this orderID was not found: {ask.argument}")
+    return told
+
+
 def _portfolio(ask: Ask) -> Json:
     if ask.argument != ask.portfolio.uuid:
         raise Refused(403, "PERMISSION_DENIED", "User does not have access to portfolio")
@@ -158,6 +165,7 @@ _PATHS = (
     ("/products/([A-Za-z0-9_-]+)", "product"),
     ("/best_bid_ask", "best_bid_ask"),
     ("/orders/historical/fills", "fills"),
+    ("/orders/historical/([A-Za-z0-9-]+)", "order"),
     ("/key_permissions", "key_permissions"),
     ("/portfolios", "portfolios"),
     ("/portfolios/([A-Za-z0-9-]+)", "portfolio"),
@@ -173,6 +181,7 @@ _ANSWERS: Mapping[str, Callable[[Ask], Json]] = {
     "product": _product,
     "best_bid_ask": lambda ask: wire.best_bid_ask(ask.portfolio, ask.product_ids),
     "fills": _fills,
+    "order": _order,
     "key_permissions": _permissions,
     "portfolios": lambda ask: wire.portfolios(ask.portfolio),
     "portfolio": _portfolio,

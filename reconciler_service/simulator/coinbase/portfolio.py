@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 
 from reconciler_service.simulator.coinbase.records import FUTURE, Contracts, Fill, Market, Wallet
@@ -136,6 +137,15 @@ class Portfolio:
             commission = size * at * COMMISSION
             self._trade_spot(market, size if is_buy else -size, at, commission)
         return self._record(market, is_buy=is_buy, size=size, price=at, commission=commission)
+
+    def trade_quote(self, product_id: str, is_buy: bool, worth: Decimal, price: Decimal | None = None) -> Fill:
+        """Execute a spot order sized in the quote currency. What it fills is cut to the market's step."""
+        market = self.market(product_id)
+        at = _positive(market.price if price is None else price, "price")
+        size = (_positive(worth, "worth") / at // market.step) * market.step
+        fill = self.trade(product_id, is_buy, size, at)
+        self.fills[-1] = replace(fill, size=worth, is_size_in_quote=True, filled=size)
+        return self.fills[-1]
 
     def close(self, product_id: str) -> Fill:
         """Trade a futures position away at the market's price."""

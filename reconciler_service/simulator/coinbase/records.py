@@ -67,3 +67,9 @@ class Fill:
     trade_id: str = ""
     is_size_in_quote: bool = False
     nanoseconds: int = 0  # beyond the millisecond
+    filled: Decimal | None = None  # what the base wallet moved by, where the size is in quote
+
+    @property
+    def base_size(self) -> Decimal:
+        """What was traded, in base units or contracts."""
+        return self.size if self.filled is None else self.filled

@@ -182,6 +182,23 @@ def fills(listed: Sequence[Fill], query: Mapping[str, str], style: Style) -> Jso
     return {"fills": [fill(one) for one in rows], "cursor": rest}
 
 
+def order(portfolio: Portfolio, order_id: str) -> Json | None:
+    """``/orders/historical/{id}``: every trade here is an order of its own; None where there is none."""
+    parts = [one for one in portfolio.fills if f"order-{one.trade_id}" == order_id]
+    if not parts:
+        return None
+    told = {
+        "order_id": order_id,
+        "product_id": parts[0].product_id,
+        "side": "BUY" if parts[0].is_buy else "SELL",
+        "status": "FILLED",
+        "filled_size": number(sum((one.base_size for one in parts), Decimal(0))),
+        "number_of_fills": str(len(parts)),
+        "size_in_quote": parts[0].is_size_in_quote,
+    }
+    return {"order": told}
+
+
 def key_permissions(key: ApiKey, portfolio: Portfolio) -> Json:
     rights = {"can_view": key.can_view, "can_trade": key.can_trade, "can_transfer": key.can_transfer}
     return rights | {"portfolio_uuid": portfolio.uuid, "portfolio_type": "DEFAULT"}

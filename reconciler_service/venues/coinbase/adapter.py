@@ -22,12 +22,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from reconciler_service.model import CashFlow, Snapshot, Source, VenueFill
-from reconciler_service.venues import VenueDataError, VenueRefused, VenueUnreachable
+from reconciler_service.venues import VenueDataError, VenueError, VenueRefused, VenueUnreachable
 from reconciler_service.venues.budget import WeightBudget
 from reconciler_service.venues.coinbase import decode, fills
 from reconciler_service.venues.coinbase.auth import JWT_HOST, Key, checked_host
-from reconciler_service.venues.coinbase.catalogue import Catalogue
+from reconciler_service.venues.coinbase.catalogue import IN_A_PATH, Catalogue
 from reconciler_service.venues.coinbase.client import Client
+from reconciler_service.venues.coinbase.fills import Order, Row
 from reconciler_service.venues.coinbase.futures import FuturesReader
 from reconciler_service.venues.coinbase.spot import SpotReader
 from reconciler_service.venues.http import HttpSettings, Retries, Timeouts, base_of
@@ -36,6 +37,7 @@ BASE_URL = "https://api.coinbase.com"
 REQUESTS_PER_SECOND = 2.5  # 9 000 an hour; the lowest limit the vendor names is 10 000 an hour
 # One snapshot asks up to three questions in a row; one that hangs must leave time for the other scope.
 PATIENCE = HttpSettings(timeouts=Timeouts(read_s=4.0), retries=Retries(deadline_s=9.0))
+MOST_ORDERS = 20  # asked for one by one, for one search of fills
 PAGE = 1000  # fills asked for at once; the venue may give fewer
 # Currencies that pay for things: never positions. Stablecoins are a policy, hence a setting.
 CASH = frozenset(("USD", "USDC", "USDT", "PYUSD", "EUR", "EURC", "GBP", "CAD", "AUD", "SGD", "CHF", "JPY", "BRL"))
@@ -150,7 +152,22 @@ class Coinbase:
             for row in found
             if row.product_id in known and (not wanted or fills.symbol_of(known[row.product_id], quotes) in wanted)
         ]
-        return [fill for fill in fills.executions(rows, known, quotes) if fill.time >= since]
+        orders = await self._orders(rows)
+        return [fill for fill in fills.executions(rows, known, quotes, orders) if fill.time >= since]
+
+    async def _orders(self, rows: Sequence[Row]) -> dict[str, Order]:
+        """The newest orders whose fills are sized in quote. One that cannot be read leaves its fills rounded."""
+        newest = sorted((row.traded_at, row.order_id) for row in rows if row.is_size_in_quote and row.order_id)
+        found = {}
+        for order_id in list(dict.fromkeys(order_id for _, order_id in reversed(newest)))[:MOST_ORDERS]:
+            if not IN_A_PATH.fullmatch(order_id):
+                continue
+            try:
+                answer = await self._client.get(f"/orders/historical/{order_id}", f"order {order_id}")
+            except VenueError:
+                continue
+            found[order_id] = fills.order(answer)
+        return found
 
     async def cash_flows(self, since: datetime) -> list[CashFlow]:
         """None: Advanced Trade has no endpoint that lists deposits, transfers or funding."""

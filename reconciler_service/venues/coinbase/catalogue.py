@@ -16,7 +16,7 @@ from reconciler_service.venues.coinbase.products import FUTURE, SPOT, Product
 from reconciler_service.venues.http import StatusRefused
 
 PAGE = 1000  # products asked for at once; the venue may give fewer
-_IN_A_PATH = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)  # ids come from answers: none may lead to another path
+IN_A_PATH = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)  # ids come from answers: none may lead to another path
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Catalogue:
 
     async def _one(self, product_id: str) -> Product | None:
         if product_id not in self._single:
-            if not _IN_A_PATH.fullmatch(product_id):
+            if not IN_A_PATH.fullmatch(product_id):
                 return None
             try:
                 one = products.product(await self._client.get(f"/products/{product_id}", f"product {product_id}"))

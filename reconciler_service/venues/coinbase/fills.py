@@ -6,7 +6,8 @@ Decisions a reader should know:
 * A fill on BTC-USDC moves the same wallet as one on BTC-USD: where the quote currency counts as USD, its symbol is the
   holding's. Fills in other quote currencies keep their product as symbol: their prices are not comparable.
 * Futures sizes are in contracts, spot sizes with ``size_in_quote`` in the quote currency: base = size / price, rounded
-  to 18 digits and marked in the text, since the venue rounds in its own way.
+  to 18 digits and marked in the text, since the venue rounds in its own way. Where the order is known and all of its
+  fills are, its ``filled_size`` is what they add up to: the last one takes the rest.
 * A REVERSAL undoes an earlier row of the same trade, so both are left out; the CORRECTION after it is the true fill. A
   reversal whose fill is not among the rows is an error: its direction alone does not tell what it undid.
 """
@@ -16,15 +17,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 
 from reconciler_service.model import VenueFill
 from reconciler_service.venues import VenueDataError
 from reconciler_service.venues.coinbase.fields import Moment, Page, exact, moment, word
 from reconciler_service.venues.coinbase.products import FUTURE, Product
-from reconciler_service.venues.wire import EXACT, fields, name, plain, rounded, rows, shown, text
+from reconciler_service.venues.wire import EXACT, fields, integer, name, plain, rounded, rows, shown, text
 
 _SIDES = {"BUY": True, "SELL": False}
 _REVERSAL = "REVERSAL"
+_ROUNDING = Decimal("1e-3")  # of the order: what its fills may be off by the venue's rounding
 _TRADE_TYPES = frozenset({"FILL", _REVERSAL, "CORRECTION", "SYNTHETIC"})
 
 
@@ -46,6 +49,18 @@ class Row:
     booked_at: Moment  # the venue's sequence
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What an order filled, in base units, and in how many fills."""
+
+    order_id: str
+    filled: Decimal
+    fills: int
+
+
+NO_ORDERS: Mapping[str, Order] = MappingProxyType({})
+
+
 def page(raw: object) -> Page[Row]:
     """``/orders/historical/fills``. There is no ``has_next``: a cursor may lead to a last page without rows."""
     answer = fields(raw, "fills")
@@ -53,11 +68,32 @@ def page(raw: object) -> Page[Row]:
     return Page(found, word(answer, "cursor") if found else "")
 
 
-def executions(found: Iterable[Row], products: Mapping[str, Product], quotes: Sequence[str]) -> list[VenueFill]:
-    """Each execution once, oldest first. ``products`` must hold every product of the rows; ``quotes`` count as USD."""
+def order(raw: object) -> Order:
+    """``/orders/historical/{id}``."""
+    row = fields(fields(raw, "order").get("order"), "order")
+    order_id = text(row.get("order_id"), "order_id")
+    return Order(
+        order_id,
+        exact(row.get("filled_size"), f"order {order_id} filled_size"),
+        integer(row.get("number_of_fills"), f"order {order_id} number_of_fills"),
+    )
+
+
+def executions(
+    found: Iterable[Row],
+    products: Mapping[str, Product],
+    quotes: Sequence[str],
+    orders: Mapping[str, Order] = NO_ORDERS,
+) -> list[VenueFill]:
+    """Each execution once, oldest first. ``products`` must hold every product of the rows; ``quotes`` count as USD.
+
+    ``orders`` are those, by id, whose fills are sized in the quote currency, as far as they are known.
+    """
     unique = {row.entry_id: row for row in found}
     ordered = sorted(unique.values(), key=lambda row: (row.traded_at, row.booked_at, row.entry_id))
-    return [_fill(row, products[row.product_id], quotes) for row in _settled(ordered)]
+    settled = _settled(ordered)
+    sizes = _sizes_in_base(settled, orders)
+    return [_fill(row, products[row.product_id], quotes, sizes.get(row.entry_id)) for row in settled]
 
 
 def symbol_of(product: Product, quotes: Sequence[str]) -> str:
@@ -112,6 +148,25 @@ def _settled(ordered: Iterable[Row]) -> list[Row]:
     return kept
 
 
+def _sizes_in_base(settled: Sequence[Row], orders: Mapping[str, Order]) -> dict[str, Decimal]:
+    """The exact sizes, by entry, of fills sized in quote whose order tells what they add up to."""
+    sizes: dict[str, Decimal] = {}
+    for order_id, told in orders.items():
+        parts = [row for row in settled if row.order_id == order_id]
+        if len(parts) != told.fills or not all(row.is_size_in_quote for row in parts):
+            continue
+        rest = told.filled
+        for row in parts[:-1]:
+            sizes[row.entry_id] = plain(rounded(EXACT.divide(row.size, row.price)))
+            rest = EXACT.subtract(rest, sizes[row.entry_id])
+        last = parts[-1]
+        quotient = EXACT.divide(last.size, last.price)
+        if EXACT.abs(EXACT.subtract(rest, quotient)) > EXACT.multiply(_ROUNDING, told.filled):
+            rest = quotient  # they are of something else: what was divided is at least near
+        sizes[last.entry_id] = plain(rounded(rest))
+    return sizes
+
+
 def _undoes(reversal: Row, fill: Row) -> bool:
     same_trade = (fill.product_id, fill.trade_id, fill.order_id) == (
         reversal.product_id,
@@ -121,12 +176,14 @@ def _undoes(reversal: Row, fill: Row) -> bool:
     return same_trade and fill.size == reversal.size and fill.price == reversal.price
 
 
-def _fill(row: Row, product: Product, quotes: Sequence[str]) -> VenueFill:
+def _fill(row: Row, product: Product, quotes: Sequence[str], told: Decimal | None) -> VenueFill:
     words = [] if row.trade_type == "FILL" else [row.trade_type]
     if product.kind == FUTURE:
         if product.contract_size is None:
             raise VenueDataError(f"{row.product_id}: its contract size is not known, so neither is a fill's size")
         size = EXACT.multiply(row.size, product.contract_size)
+    elif told is not None:
+        size = told
     elif row.is_size_in_quote:
         size = EXACT.divide(row.size, row.price)
         words.append("size from quote, rounded")
