@@ -355,6 +355,68 @@ def test_addresses_are_checked_and_never_repeated() -> None:
     assert "c0ffee" not in str(caught.value)
 
 
+# --- spot ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def with_spot(venue: FakeVenue, clock: Clock) -> AsyncIterator[Hyperliquid]:
+    made = Hyperliquid(
+        ADDRESS,
+        source=Source.SIMULATED,
+        base_url=venue.url,
+        settings=Settings(http=HttpSettings(retries=FAST)),
+        clock=clock,
+    )
+    yield made
+    await made.close()
+
+
+async def test_a_token_that_is_listed_twice_is_no_balance(with_spot: Hyperliquid, venue: FakeVenue) -> None:
+    row = {"coin": "UBTC", "token": 1, "total": "1.0", "hold": "0.0"}
+    venue.next("spotClearinghouseState", lambda _: reply({"balances": [row, row]}))
+    spot = by_scope(await with_spot.snapshot())["spot"]
+    assert (spot.outcome, spot.positions, spot.error) == (Outcome.FAILED, (), "balances: a token is listed twice")
+
+
+async def test_spot_that_hangs_does_not_take_the_dexes_with_it(
+    with_spot: Hyperliquid, venue: FakeVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler_service.venues.hyperliquid.spot.PATIENCE_S", 0.05)
+    monkeypatch.setattr("reconciler_service.venues.hyperliquid.modes.PATIENCE_S", 0.05)
+    release = asyncio.Event()
+
+    async def hang(_: dict[str, Any]) -> web.StreamResponse:
+        await release.wait()
+        return reply(None)
+
+    venue.positions = {"": [long_btc()]}
+    venue.next("spotClearinghouseState", hang)
+    venue.next("userAbstraction", hang)
+    snapshot = await with_spot.snapshot()
+    release.set()
+    scopes = by_scope(snapshot)
+    assert (scopes["spot"].outcome, scopes["spot"].error) == (Outcome.FAILED, "no answer within 0.05 s")
+    assert (scopes[""].outcome, len(scopes[""].positions), snapshot.mode) == (Outcome.OK, 1, "")
+
+
+async def test_a_pair_that_is_new_is_looked_up_and_an_outcome_is_not(with_spot: Hyperliquid, venue: FakeVenue) -> None:
+    token = {"szDecimals": 2, "weiDecimals": 8}
+    tokens = [{"name": "USDC", "index": 0, **token}, {"name": "HYPE", "index": 150, **token}]
+    pair = {"name": "@107", "index": 107, "tokens": [150, 0]}
+    other = {"name": "@200", "index": 200, "tokens": [0, 150]}
+    venue.next(
+        "spotMeta",
+        lambda _: reply({"tokens": tokens, "universe": [other]}),
+        lambda _: reply({"tokens": tokens, "universe": [other, pair]}),
+    )
+    venue.fills = made_fills(1, 1, "@107") + made_fills(1, 1, "#10") + made_fills(1, 1, "@200")
+    for row in venue.fills:
+        row["feeToken"] = "HYPE"
+    assert {fill.symbol for fill in await with_spot.fills(NOW, ["@107", "#10", "@200"])} == {"@107", "#10", "@200"}
+    assert len(await with_spot.fills(NOW, ["@107"])) == 1
+    assert venue.count("spotMeta") == 2
+
+
 # --- fills -----------------------------------------------------------------------------------------------------------
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
+
+import pytest
 
 from reconciler_service import convert
 from reconciler_service.compare import Tolerances, compare
+from reconciler_service.confirm import Suspicion
 from reconciler_service.desk import Desk
-from reconciler_service.findings import Kind
+from reconciler_service.evidence import Search, explain_all
+from reconciler_service.findings import Cause, Kind
 from reconciler_service.health import Health, State, after
 from reconciler_service.model import Equity, Outcome, Product, ScopeReading, Source
+from reconciler_service.venues import VenueUnreachable
 from tests.reconciler_samples import NOW, TestVenue, booked, held, scope, snapshot
 
 SPOT = scope(
@@ -62,3 +68,33 @@ def test_health_tells_the_mode_and_the_skew_and_keeps_what_it_knew() -> None:
     exact = after(kept, snapshot(scope(held()), clock_skew=timedelta(0)), 10)
     assert (exact.clock_skew, convert.health(exact, NOW).clock_skew_ms) == (timedelta(0), 0)
     assert not convert.health(Health("main", "hyperliquid", Source.LIVE), NOW).HasField("clock_skew_ms")
+
+
+class Failing(TestVenue):
+    """Its fills can be read, what moved its balances cannot."""
+
+    wrong: Exception = RuntimeError("a defect of the adapter")
+
+    asked = 0
+
+    async def cash_flows(self, since: Any) -> Any:
+        self.asked += 1
+        raise self.wrong
+
+
+@pytest.mark.parametrize("wrong", [VenueUnreachable("status 502"), TimeoutError(), RuntimeError("a defect")])
+async def test_flows_that_cannot_be_read_leave_it_unexplained(wrong: Exception) -> None:
+    venue = Failing()
+    venue.wrong = wrong
+    made = Desk(venue, Health(venue.account, venue.name, venue.source))
+    (finding,) = compare([booked()], snapshot(scope(held(liquidation_price=Decimal(30000)))), Tolerances())
+    explained = await explain_all(made, [Suspicion(finding, NOW, 2)], Search())
+    assert [one.cause for one in explained.values()] == [Cause.UNEXPLAINED]
+
+
+async def test_flows_are_asked_for_only_where_they_may_explain() -> None:
+    venue = Failing()
+    made = Desk(venue, Health(venue.account, venue.name, venue.source))
+    (finding,) = compare([booked()], snapshot(scope(held("0.7"))), Tolerances())
+    await explain_all(made, [Suspicion(finding, NOW, 2)], Search())
+    assert venue.asked == 0  # a size of contracts is not moved by money

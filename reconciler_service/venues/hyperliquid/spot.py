@@ -17,6 +17,7 @@ from reconciler_service.venues.wire import EXACT
 
 SCOPE = "spot"
 CASH = ("USDC", "USDH", "USDE", "USDT0")  # tokens that count as USD, the one that names the holdings first
+OUTCOME = "#"  # what begins so is no pair
 PATIENCE_S = 20.0  # three questions in a row must leave time for the other scopes
 
 Marks = dict[str, Decimal]  # by symbol
@@ -70,7 +71,7 @@ class SpotReader:
         """
         listed = list(fills)
         known = await self._tokens(frozenset(), now) if listed else Tokens()
-        if not {fill.symbol for fill in listed} <= known.pairs.keys():
+        if any(not fill.symbol.startswith(OUTCOME) and fill.symbol not in known.listed for fill in listed):
             known = await self._tokens(frozenset(), now, again=True)
         return [_moved(fill, known) for fill in listed]
 

@@ -46,10 +46,11 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """``spotMeta``. ``pairs`` are those whose fills move a holding of their base token."""
+    """``spotMeta``. ``pairs`` are those whose fills move a holding of their base token, ``listed`` all there are."""
 
     by_name: Mapping[str, Token] = field(default_factory=dict)
     pairs: Mapping[str, Token] = field(default_factory=dict)
+    listed: frozenset[str] = frozenset()
 
 
 def tokens(raw: object, cash: Collection[str], assets: Mapping[str, str]) -> Tokens:
@@ -61,12 +62,14 @@ def tokens(raw: object, cash: Collection[str], assets: Mapping[str, str]) -> Tok
         raise VenueDataError("spotMeta tokens: an index is listed twice")
     rank = {one: place for place, one in enumerate(cash)}
     markets: dict[int, list[tuple[int, int, str]]] = {}
+    names = set[str]()
     for row in rows(meta.get("universe"), "spotMeta universe"):
         market = fields(row, "spotMeta universe")
         pair = name(market.get("name"), "spot pair name")
         sides = [integer(one, f"{pair} tokens") for one in rows(market.get("tokens"), f"{pair} tokens")]
         if len(sides) != 2 or not by_index.keys() >= set(sides):
             raise VenueDataError(f"{pair} tokens: {shown(sides)} are not two tokens that are listed")
+        names.add(pair)
         base, quote = sides
         place = rank.get(by_index[quote].name)
         if place is not None:
@@ -80,6 +83,7 @@ def tokens(raw: object, cash: Collection[str], assets: Mapping[str, str]) -> Tok
     return Tokens(
         by_name={one.name: one for one in named.values()},
         pairs={pair: named[base] for base, found in markets.items() for _, _, pair in found},
+        listed=frozenset(names),
     )
 
 
