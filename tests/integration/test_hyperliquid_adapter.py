@@ -46,6 +46,7 @@ class FakeVenue:
         self.newest_first = False
         self.script: dict[str, list[Answer]] = {}
         self.role: dict[str, Any] = {"role": "user"}
+        self.mode = "default"
         self.url = ""
 
     def next(self, kind: str, *answers: Answer) -> None:
@@ -64,7 +65,7 @@ class FakeVenue:
         return reply(getattr(self, body["type"])(body))
 
     def userAbstraction(self, _: dict[str, Any]) -> object:
-        return "default"
+        return self.mode
 
     def userRole(self, _: dict[str, Any]) -> object:
         return self.role
@@ -285,6 +286,17 @@ async def test_positions_missing_against_the_totals_are_suspect(adapter: Hyperli
     venue.next("clearinghouseState", cut)
     reading = by_scope(await adapter.snapshot())[""]
     assert (reading.outcome, "some are missing" in reading.error) == (Outcome.SUSPECT, True)
+
+
+async def test_unified_totals_that_mean_nothing_cast_no_doubt(adapter: Hyperliquid, venue: FakeVenue) -> None:
+    venue.mode = "unifiedAccount"
+    await adapter.snapshot()
+    for total in ("21250.0", "0.0"):  # more than is listed, and less
+        row = {"type": "oneWay", "position": long_btc("0.1")}
+        state = {"assetPositions": [row], "marginSummary": {"totalNtlPos": total}, "time": NOW_MS}
+        venue.next("clearinghouseState", lambda _, state=state: reply(state))  # type: ignore[misc]
+        reading = by_scope(await adapter.snapshot())[""]
+        assert (reading.outcome, len(reading.positions), reading.equity) == (Outcome.OK, 1, None)
 
 
 async def test_a_new_coin_makes_the_metadata_be_read_again(adapter: Hyperliquid, venue: FakeVenue) -> None:

@@ -208,17 +208,6 @@ async def test_unified_only_spot_tells_values_and_dexes_tell_positions(world: Wo
     assert spot_of(snapshot).equity == Equity(sum(values, D(0)))
 
 
-async def test_totals_that_mean_nothing_do_not_make_positions_suspect(world: World) -> None:
-    """Unified, a dex may count notional that it does not list. In the other modes that is a cut answer."""
-    world.exchange.set_abstraction(scenario.DESK, "unifiedAccount")
-    adapter = world.connect()
-    await adapter.snapshot()
-    world.venue.fault(Kind.EMPTY, types=frozenset({"clearinghouseState"}))
-    assert [one.outcome for one in (await adapter.snapshot()).scopes[:2]] == [
-        Outcome.OK
-    ] * 2  # judged by the Reconciler
-
-
 async def test_the_mode_is_read_again_every_hour(world: World) -> None:
     adapter = world.connect()
     await adapter.snapshot()

@@ -440,7 +440,9 @@ def test_a_missed_purchase_whose_fee_came_out_of_what_was_bought() -> None:
     assert (made.cause, made.estimated) == (Cause.MISSED_FILLS, False)
     assert made.text.endswith("never reached the book. Fees were taken from the bought asset itself.")
     assert diff(made)["size"] == ("0.5", "0.7498")
-    # Nothing was taken from the asset, so the fill does not account for it.
+    # Nothing was taken from the asset, so the fill does not account for it; nor does one that starts elsewhere.
+    gap = find(booked(**SPOT), held("0.75", entry_price=None, **SPOT), Product.SPOT)
+    assert why(gap, fill("0.25", "40000", start="9")).cause is Cause.UNEXPLAINED
     assert why(finding, fill("0.25", "40000", fee=Decimal("0.0002"), fee_currency="USDC")).cause is Cause.UNEXPLAINED
 
 
