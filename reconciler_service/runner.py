@@ -46,7 +46,7 @@ class Runner:
     """Owns the desks. ``unconfigured`` are venues that have no credentials: known, and never read.
 
     ``is_active`` says whether cycles of its own accord are this process's to run. ``grow`` is asked before each cycle
-    for desks that were not known before; it never raises.
+    for desks that were not known before; what goes wrong there is logged.
     """
 
     def __init__(
@@ -162,12 +162,11 @@ class Runner:
             await self._run(order, "request", future)
 
     async def _run(self, order: Order, trigger: str, waiting: asyncio.Future[Result] | None = None) -> bool:
-        if self._grow is not None:
-            self._desks += tuple(await self._grow())
-        desks = [desk for desk in self._desks if order.covers(desk)]
-        if not desks:
-            return True
         try:
+            await self._discover()
+            desks = [desk for desk in self._desks if order.covers(desk)]
+            if not desks:
+                return True
             async with self.turn:
                 result = await self._cycle.run(desks, trigger, dry_run=order.dry_run)
         except asyncio.CancelledError:
@@ -189,6 +188,12 @@ class Runner:
         if waiting is not None:
             waiting.set_result(result)
         return True
+
+    async def _discover(self) -> None:
+        try:
+            self._desks += tuple(await self._grow()) if self._grow is not None else ()
+        except Exception:  # noqa: BLE001 - the desks that are known do not depend on it
+            _log.exception("looking for more accounts failed")
 
     def _refuse(self, order: Order) -> None:
         configured = {desk.health.venue for desk in self._desks}

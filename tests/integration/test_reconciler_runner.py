@@ -94,6 +94,26 @@ async def test_a_cycle_that_fails_is_told_and_the_next_one_runs(book: Book) -> N
     await running.end()
 
 
+async def test_accounts_found_later_join_and_a_search_that_fails_stops_nothing(book: Book) -> None:
+    sub = TestVenue([held()], "main/hedge")
+    outcomes = iter([RuntimeError("a defect of the adapter"), [desk_of(sub)], []])
+
+    async def grow() -> list[Desk]:
+        found = next(outcomes)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    running = Running(Runner(Cycle(book, RULES), [desk_of(TestVenue())], [], interval_s=3600, grow=grow))
+    await until(lambda: running.runner.last is not None)
+    assert [health.account for health in running.runner.venues] == ["main"]
+    result = await running.runner.reconcile(Order())
+    assert {check.account for check in result.run.checks} == {"main", "main/hedge"}
+    alone = await running.runner.reconcile(Order(accounts=frozenset({"main/hedge"})))
+    assert {check.account for check in alone.run.checks} == {"main/hedge"}
+    await running.end()
+
+
 async def test_who_waits_when_it_stops_is_told(book: Book) -> None:
     running = Running(Runner(Cycle(book, RULES), [desk_of(TestVenue())], [], interval_s=3600))
     await until(lambda: running.runner.last is not None)
