@@ -159,6 +159,6 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
     if field.is_required():
         return "(required)"
-    if value is None or isinstance(value, (SecretStr, Limits)):
+    if value is None or value == () or isinstance(value, (SecretStr, Limits)):
         return "-"
     return f"{value:f}" if isinstance(value, Decimal) else str(value)

@@ -36,6 +36,7 @@ from reconciler_service.resolver import Resolver
 from reconciler_service.runner import Runner, unconfigured
 from reconciler_service.servicer import ReconcilerServicer, translate
 from reconciler_service.settings import ReconcilerSettings
+from reconciler_service.tables import Account
 from reconciler_service.venues import Venue, VenueRefused
 from reconciler_service.venues.budget import WeightBudget
 from reconciler_service.venues.coinbase import adapter as coinbase
@@ -158,30 +159,53 @@ async def main(stop: asyncio.Event) -> None:
 
 
 def open_venues(settings: ReconcilerSettings) -> tuple[list[Venue], list[Health]]:
-    """The adapters of the venues that are configured, and the health of those that are not. Raises StartupError."""
+    """The adapters of the accounts that are configured, and the health of venues that have none. Raises StartupError."""
     venues: list[Venue] = []
-    missing: list[Health] = []
-    try:
-        for opened in (_hyperliquid(settings), _coinbase(settings)):
-            if isinstance(opened, Health):
-                missing.append(opened)
-            else:
-                venues.append(opened)
-    except VenueRefused as error:
-        raise StartupError(str(error)) from None
+    names: set[tuple[str, str]] = set()
+    owners: dict[str, str] = {}
+    for account in settings.all_accounts:
+        if (account.venue, account.name) in names:
+            raise StartupError(
+                f"accounts: {account.venue} has two accounts of the name {account.name}: rename one of them (in the "
+                f"file by name, that of the environment by {account.venue.upper()}_ACCOUNT) or remove it"
+            )
+        names.add((account.venue, account.name))
+        try:
+            identity, venue = _OPENERS[account.venue](settings, account)
+        except VenueRefused as error:
+            is_listed = account in settings.accounts  # errors of adapters name the settings of the environment
+            where = f"accounts: {account.venue} account {account.name}: " if is_listed else ""
+            raise StartupError(f"{where}{error}") from None
+        if other := owners.get(identity):
+            raise StartupError(
+                f"accounts: {account.name} is the same {account.venue} account as {other}: remove one of them, or "
+                "what it holds counts twice"
+            )
+        owners[identity] = account.name
+        venues.append(venue)
+    configured = {venue.name for venue in venues}
+    missing = [
+        unconfigured(name, account, settings.source, why)
+        for name, account, why in (
+            (Hyperliquid.name, settings.hyperliquid_account, "no address: set HYPERLIQUID_ADDRESS"),
+            (
+                Coinbase.name,
+                settings.coinbase_account,
+                "no key: set COINBASE_KEY and COINBASE_SECRET, or COINBASE_KEY_FILE",
+            ),
+        )
+        if name not in configured
+    ]
     return venues, missing
 
 
-def _hyperliquid(settings: ReconcilerSettings) -> Venue | Health:
-    if not settings.hyperliquid_address:
-        why = "no address: set HYPERLIQUID_ADDRESS"
-        return unconfigured(Hyperliquid.name, settings.hyperliquid_account, settings.source, why)
+def _hyperliquid(settings: ReconcilerSettings, account: Account) -> tuple[str, Venue]:
     if settings.source is Source.SIMULATED and not settings.hyperliquid_api_url:
         raise StartupError("VENUES=simulated needs HYPERLIQUID_API_URL, the simulator's URL")
-    return Hyperliquid(
-        settings.hyperliquid_address,
+    return hyperliquid.checked_address(account.address), Hyperliquid(
+        account.address,
         source=settings.source,
-        account=settings.hyperliquid_account,
+        account=account.name,
         base_url=settings.hyperliquid_api_url or hyperliquid.BASE_URL,
         settings=hyperliquid_settings(settings),
     )
@@ -200,32 +224,33 @@ def hyperliquid_settings(settings: ReconcilerSettings) -> hyperliquid.Settings:
     )
 
 
-def _coinbase(settings: ReconcilerSettings) -> Venue | Health:
-    if settings.coinbase_key_file is not None:
-        name, secret = SecretStr(""), auth.key_file(settings.coinbase_key_file)
+def _coinbase(settings: ReconcilerSettings, account: Account) -> tuple[str, Venue]:
+    if account.key_file is not None:
+        name, secret = SecretStr(""), auth.key_file(account.key_file)
     else:
-        name, secret = settings.coinbase_key, settings.coinbase_secret
-    if not name and not secret:
-        why = "no key: set COINBASE_KEY and COINBASE_SECRET, or COINBASE_KEY_FILE"
-        return unconfigured(Coinbase.name, settings.coinbase_account, settings.source, why)
+        name, secret = account.key, account.secret
     if settings.source is Source.SIMULATED and not settings.coinbase_api_url:
         raise StartupError("VENUES=simulated needs COINBASE_API_URL, the simulator's URL")
     base_url = settings.coinbase_api_url or coinbase.BASE_URL
     rate = coinbase.per_minute(settings.coinbase_requests_per_second)
-    return Coinbase(
-        auth.key(name, secret),
+    key = auth.key(name, secret)
+    return key.name, Coinbase(
+        key,
         source=settings.source,
-        account=settings.coinbase_account,
+        account=account.name,
         base_url=base_url,
         jwt_host=settings.coinbase_jwt_host,
         settings=coinbase.Settings(
             quotes=_listed(settings.quote_currencies) or ("USD",),
             cash=frozenset(_listed(settings.coinbase_cash)),
             futures=settings.coinbase_futures,
-            allow_trading_key=settings.coinbase_allow_trading_key,
+            allow_trading_key=account.allow_trading_key,
         ),
         budget=WeightBudget.shared(str(base_of(base_url).origin()), rate),
     )
+
+
+_OPENERS = {"hyperliquid": _hyperliquid, "coinbase": _coinbase}
 
 
 def _listed(names: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field, SecretStr
 
 from grpckit.config import ListenAddress, Settings
 from reconciler_service.model import Source
+from reconciler_service.tables import Account
 
 Share = Annotated[Decimal, Field(ge=0, lt=1)]
 Fraction = Annotated[Decimal, Field(ge=0, le=1)]
@@ -78,6 +79,10 @@ class ReconcilerSettings(Settings):
         description="Currencies that are no positions, comma separated.",
     )
 
+    accounts: tuple[Account, ...] = Field(
+        default=(), max_length=100, description="More accounts: [[accounts]] tables of the file, with venue and name."
+    )
+
     reconciliation_interval: Seconds = Field(default=60.0, description="Between cycles.")
     reconciler_lease_ttl: Annotated[float, Field(ge=0.5, le=600)] = Field(
         default=5.0, description="Of several Reconcilers one is active; killed, it is replaced after this time."
@@ -111,3 +116,26 @@ class ReconcilerSettings(Settings):
     def source(self) -> Source:
         """Only what is said to be simulated is; everything else is real."""
         return Source.SIMULATED if self.venues == "simulated" else Source.LIVE
+
+    @property
+    def all_accounts(self) -> tuple[Account, ...]:
+        """Every account to read: the single ones of the environment first, then those of the file."""
+        single = []
+        if self.hyperliquid_address:
+            single.append(
+                Account.model_construct(
+                    venue="hyperliquid", name=self.hyperliquid_account, address=self.hyperliquid_address
+                )
+            )
+        if self.coinbase_key_file is not None or self.coinbase_key or self.coinbase_secret:
+            single.append(
+                Account.model_construct(
+                    venue="coinbase",
+                    name=self.coinbase_account,
+                    key=self.coinbase_key,
+                    secret=self.coinbase_secret,
+                    key_file=self.coinbase_key_file,
+                    allow_trading_key=self.coinbase_allow_trading_key,
+                )
+            )
+        return *single, *self.accounts

@@ -159,3 +159,98 @@ def test_what_is_read_at_hyperliquid(monkeypatch: pytest.MonkeyPatch) -> None:
             spot(hyperliquid_assets=bad)
     monkeypatch.setenv("HYPERLIQUID_SUB_ACCOUNTS", "hedge, 0x12")
     assert hyperliquid_settings(ReconcilerSettings.load()).sub_accounts == ("hedge", "0x12")
+
+
+OTHER = "0x" + "ef" * 20
+
+
+def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> ReconcilerSettings:
+    """The settings of a file."""
+    file = tmp_path / "trueup.toml"
+    file.write_text(text)
+    monkeypatch.setenv("TRUEUP_CONFIG", str(file))
+    return ReconcilerSettings.load()
+
+
+async def test_a_file_names_any_number_of_accounts_beside_those_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key_file = tmp_path / "cdp.json"
+    key_file.write_text(json.dumps({"name": KEY_NAME, "privateKey": SEC1}))
+    monkeypatch.setenv("HYPERLIQUID_ADDRESS", ADDRESS)
+    settings = told(
+        monkeypatch,
+        tmp_path,
+        f"""
+        [[accounts]]
+        venue = "hyperliquid"
+        name = "desk2"
+        address = "{OTHER}"
+
+        [[accounts]]
+        venue = "coinbase"
+        name = "desk2"
+        key_file = "{key_file}"
+        """,
+    )
+    venues, missing = open_venues(settings)
+    assert [(venue.name, venue.account) for venue in venues] == [
+        ("hyperliquid", "main"),
+        ("hyperliquid", "desk2"),
+        ("coinbase", "desk2"),
+    ]
+    assert not missing
+    for venue in venues:
+        await venue.close()
+
+
+def test_secrets_of_a_file_are_shown_by_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    row = f'[[accounts]]\nvenue = "coinbase"\nkey = "{KEY_NAME}"\nsecret = "canary"\n'
+    settings = told(monkeypatch, tmp_path, row)
+    assert "canary" not in repr(settings)
+    with pytest.raises(StartupError, match="coinbase account main: COINBASE_SECRET") as raised:
+        open_venues(settings)
+    assert "canary" not in str(raised.value)
+    with pytest.raises(StartupError, match="remove one of them") as raised:
+        told(monkeypatch, tmp_path, row + 'key_file = "x.json"')
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (['venue="kraken"'], "ACCOUNTS__0__VENUE: Input should be 'hyperliquid' or 'coinbase'"),
+        (['name="x"'], "ACCOUNTS__0__VENUE: Field required"),
+        (['venue="hyperliquid"\nname="x y"\naddress="a"'], "ACCOUNTS__0__NAME"),
+        (['venue="hyperliquid"\nadress="a"'], "ACCOUNTS__0__ADRESS: Extra inputs"),
+        (['venue="hyperliquid"'], 'ACCOUNTS__0: .*address = "0x..."'),
+        (['venue="hyperliquid"\naddress="a"\nkey="b"'], "has no key: remove it"),
+        (['venue="coinbase"'], "needs a view-only key: key_file"),
+        (['venue="coinbase"\naddress="a"'], "has no address: remove it"),
+    ],
+)
+def test_a_row_that_cannot_be_an_account_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rows: list[str], message: str
+) -> None:
+    with pytest.raises(StartupError, match=message):
+        told(monkeypatch, tmp_path, "\n".join(f"[[accounts]]\n{row}" for row in rows))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("main", OTHER)], "hyperliquid has two accounts of the name main: rename .* HYPERLIQUID_ACCOUNT"),
+        ([("a", OTHER), ("a", OTHER)], "two accounts of the name a"),
+        ([("a", OTHER), ("b", OTHER.upper().replace("X", "x"))], "b is the same hyperliquid account as a: remove"),
+        ([("a", ADDRESS)], "a is the same hyperliquid account as main"),
+        ([("a", "0x12")], "accounts: hyperliquid account a: .* 42 characters"),
+    ],
+)
+def test_the_same_account_twice_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rows: list[tuple[str, str]], message: str
+) -> None:
+    monkeypatch.setenv("HYPERLIQUID_ADDRESS", ADDRESS)
+    text = "".join(f'[[accounts]]\nvenue="hyperliquid"\nname="{name}"\naddress="{at}"\n' for name, at in rows)
+    settings = told(monkeypatch, tmp_path, text)
+    with pytest.raises(StartupError, match=message):
+        open_venues(settings)
