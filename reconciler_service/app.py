@@ -23,7 +23,6 @@ from grpckit.server import Server, Service
 from reconciler_service import convert
 from reconciler_service.allocation import Targets
 from reconciler_service.book import Book
-from reconciler_service.compare import Tolerances
 from reconciler_service.cycle import Cycle, Rules
 from reconciler_service.desk import Desk
 from reconciler_service.evidence import Search
@@ -37,6 +36,7 @@ from reconciler_service.runner import Runner, unconfigured
 from reconciler_service.servicer import ReconcilerServicer, translate
 from reconciler_service.settings import ReconcilerSettings
 from reconciler_service.tables import Account
+from reconciler_service.tolerances import Tolerances
 from reconciler_service.venues import Venue, VenueRefused
 from reconciler_service.venues.budget import WeightBudget
 from reconciler_service.venues.coinbase import adapter as coinbase
@@ -269,6 +269,7 @@ def rules(settings: ReconcilerSettings) -> Rules:
             leverage=settings.leverage_tolerance,
             liquidation_isolated=settings.liquidation_tolerance,
             liquidation_cross=settings.liquidation_tolerance_cross,
+            overrides={(row.venue, row.symbol): row.values for row in settings.tolerances},
         ),
         confirm_after_s=settings.confirmation_delay,
         oldest_state=timedelta(seconds=settings.state_max_age),

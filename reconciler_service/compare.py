@@ -12,12 +12,12 @@ Decisions a reader should know:
 * Announced positions (OPENING, CLOSING) are in transit: nothing about them is wrong before their deadline, and after
   it the one finding is OVERDUE.
 * A scope that is only compared where the book keeps its product is left alone where the book does not.
+* Every rule says by how much, of how much, and what the tolerance was set for if it is not the general one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
 from reconciler_service.findings import Finding, Kind
@@ -31,19 +31,8 @@ from reconciler_service.model import (
     Snapshot,
     VenuePosition,
 )
+from reconciler_service.tolerances import Tolerances
 from reconciler_service.wording import percent, plain, short
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerances:
-    """How far book and venue may be apart. Shares are of the larger value, 0.01 is 1 %."""
-
-    size: Decimal = Decimal(0)  # share of the size; one size step is always tolerated
-    price: Decimal = Decimal("0.0001")  # share of the entry price: venues show five significant digits
-    usd: Decimal = Decimal(1)  # in quote currency: differences worth less are dust
-    leverage: Decimal = Decimal("0.01")  # absolute
-    liquidation_isolated: Decimal = Decimal("0.01")  # share of the liquidation price
-    liquidation_cross: Decimal = Decimal("0.1")
 
 
 def compare(book: Sequence[BookPosition], snapshot: Snapshot, tolerances: Tolerances) -> list[Finding]:
@@ -113,15 +102,15 @@ class _Scribe:
         if actual.asset is None:
             rule = f"unmapped: the venue's metadata does not name {actual.symbol}"
             self._note(Kind.UNMAPPED, rule, scope, None, actual)
-        elif not self._is_dust(actual):
-            rule = f"missing locally: the venue holds {plain(actual.size)}, the book nothing"
+        elif (worth := self._worth(actual)) is not None:
+            rule = f"missing locally: the venue holds {plain(actual.size)}, the book nothing ({worth})"
             self._note(Kind.MISSING_LOCALLY, rule, scope, None, actual)
 
     def absent(self, local: BookPosition, scope: ScopeReading) -> None:
         if local.in_transit:
             self._overdue(local, None, scope)
-        elif not self._is_dust(local):
-            rule = f"missing at venue: the book holds {plain(local.size)}, the venue nothing"
+        elif (worth := self._worth(local)) is not None:
+            rule = f"missing at venue: the book holds {plain(local.size)}, the venue nothing ({worth})"
             self._note(Kind.MISSING_AT_VENUE, rule, scope, local, None)
 
     def both(self, local: BookPosition, actual: VenuePosition, scope: ScopeReading) -> None:
@@ -153,53 +142,67 @@ class _Scribe:
             self._note(Kind.OVERDUE, rule, scope, local, actual)
 
     def _size_rule(self, local: BookPosition, actual: VenuePosition) -> str:
-        delta, step = abs(local.size - actual.size), actual.size_step
+        delta, step, limits = abs(local.size - actual.size), actual.size_step, self._limits_of(actual.symbol)
         if delta < step:
             return ""
         size = max(local.size, actual.size)
         choices = [
             (step, "one size step"),
-            (self._limits.size * size, f"{percent(self._limits.size)} of {plain(size)}"),
+            (limits.size * size, _words(f"{percent(limits.size)} of {plain(size)}", limits.told("size"))),
         ]
         if price := self._price(actual.symbol, actual.mark_price, actual.entry_price or local.entry_price):
-            choices.append((self._limits.usd / price, f"{plain(self._limits.usd)} USD at {plain(price)}"))
+            words = _words(f"{plain(limits.usd)} USD at {plain(price)}", limits.told("usd"))
+            choices.append((limits.usd / price, words))
         limit, words = max(choices)
         if delta > limit:
             return f"size: {plain(delta)} > {short(limit)} ({words})"
         return f"size: {plain(delta)} >= {short(limit)} ({words})" if delta == step == limit else ""
 
     def _entry_rule(self, local: BookPosition, actual: VenuePosition, entry: Decimal) -> str:
-        delta, share = abs(local.entry_price - entry), self._limits.price
+        limits = self._limits_of(actual.symbol)
+        delta, share = abs(local.entry_price - entry), limits.price
         if delta <= share * entry:
             return ""
         price, size = max(local.entry_price, entry), max(local.size, actual.size)
         limit, words = max(
-            (share * price, f"{percent(share)} of {plain(price)}"),
-            (self._limits.usd / size, f"{plain(self._limits.usd)} USD on {plain(size)}"),
+            (share * price, _words(f"{percent(share)} of {plain(price)}", limits.told("price"))),
+            (limits.usd / size, _words(f"{plain(limits.usd)} USD on {plain(size)}", limits.told("usd"))),
         )
         return f"entry price: {plain(delta)} > {short(limit)} ({words})" if delta > limit else ""
 
     def _leverage_rule(self, local: BookPosition, actual: VenuePosition) -> str:
         if local.leverage is None or actual.leverage is None:
             return ""
-        delta, limit = abs(local.leverage - actual.leverage), self._limits.leverage
-        return f"leverage: {plain(delta)} > {plain(limit)}" if delta > limit else ""
+        limits = self._limits_of(actual.symbol)
+        delta, told = abs(local.leverage - actual.leverage), limits.told("leverage")
+        if delta <= limits.leverage:
+            return ""
+        return f"leverage: {plain(delta)} > {plain(limits.leverage)}" + (f" ({told})" if told else "")
 
     def _liquidation_rule(self, price: Decimal, actual: VenuePosition) -> str:
         if actual.liquidation_price is None:
             return ""
-        isolated = actual.margin_mode is MarginMode.ISOLATED
-        share = self._limits.liquidation_isolated if isolated else self._limits.liquidation_cross
+        limits, isolated = self._limits_of(actual.symbol), actual.margin_mode is MarginMode.ISOLATED
+        share = limits.liquidation_isolated if isolated else limits.liquidation_cross
         delta, price = abs(price - actual.liquidation_price), max(price, actual.liquidation_price)
         limit = share * price
         if delta <= limit:
             return ""
-        words = f"{percent(share)} of {plain(price)}, {'isolated' if isolated else 'cross'} margin"
+        mode = "isolated" if isolated else "cross"
+        words = _words(f"{percent(share)} of {plain(price)}, {mode} margin", limits.told(f"liquidation_{mode}"))
         return f"liquidation price: {plain(delta)} > {short(limit)} ({words})"
 
-    def _is_dust(self, held: BookPosition | VenuePosition) -> bool:
-        price = self._price(held.symbol, held.mark_price, held.entry_price)
-        return price is not None and held.size * price < self._limits.usd
+    def _worth(self, held: BookPosition | VenuePosition) -> str | None:
+        """What a whole position is worth, in words; None when it is dust."""
+        limits, price = self._limits_of(held.symbol), self._price(held.symbol, held.mark_price, held.entry_price)
+        if price is None:
+            return "of unknown worth"
+        if held.size * price < limits.usd:
+            return None
+        return f"worth {short(held.size * price)} >= {_words(f'{plain(limits.usd)} USD', limits.told('usd'))}"
+
+    def _limits_of(self, symbol: str) -> Tolerances:
+        return self._limits.of(self._snapshot.venue, symbol)
 
     def _price(self, symbol: str, mark: Decimal | None, otherwise: Decimal | None) -> Decimal | None:
         if mark is None:
@@ -228,3 +231,7 @@ class _Scribe:
                 observed_at=scope.observed_at,
             )
         )
+
+
+def _words(words: str, told: str) -> str:
+    return f"{words}, {told}" if told else words

@@ -19,12 +19,13 @@ from trueup.types.v1 import drift_pb2
 
 from reconciler_service import convert
 from reconciler_service.book import Book, Reading
-from reconciler_service.compare import Tolerances, compare, scope_of
+from reconciler_service.compare import compare, scope_of
 from reconciler_service.confirm import NOTHING, Look, Suspicion, Verdict, doubt_again, observe
 from reconciler_service.desk import Desk
 from reconciler_service.evidence import Search, explain_all
 from reconciler_service.findings import Explanation, Key, Kind, OpenCase
 from reconciler_service.model import Outcome, ScopeReading, Snapshot
+from reconciler_service.tolerances import Tolerances
 from reconciler_service.trust import Answer, weigh
 
 LOOKS = 3  # an empty answer is doubted, suspected, confirmed; more would only wait for what keeps moving

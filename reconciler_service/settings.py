@@ -6,13 +6,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 
 from grpckit.config import ListenAddress, Settings
 from reconciler_service.model import Source
-from reconciler_service.tables import Account
+from reconciler_service.tables import Account, Share, Tolerance, once
 
-Share = Annotated[Decimal, Field(ge=0, lt=1)]
 Fraction = Annotated[Decimal, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -107,6 +106,11 @@ class ReconcilerSettings(Settings):
         default=Decimal("0.01"), description="Share of the liquidation price, isolated margin."
     )
     liquidation_tolerance_cross: Share = Field(default=Decimal("0.1"), description="The same under cross margin.")
+    tolerances: Annotated[tuple[Tolerance, ...], AfterValidator(once("venue", "symbol"))] = Field(
+        default=(),
+        max_length=10_000,
+        description="Others for a venue, a symbol or both: [[tolerances]] tables of the file; the most specific wins.",
+    )
     hl_allocation: Fraction = Field(default=Decimal("0.80"), description="Target share of Hyperliquid.")
     cb_allocation: Fraction = Field(default=Decimal("0.20"), description="Target share of Coinbase.")
     allocation_tolerance: Fraction = Field(default=Decimal("0.05"), description="How far off a share may be.")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler_service.compare import Tolerances, compare, scope_of
+from reconciler_service.compare import compare, scope_of
 from reconciler_service.findings import Finding, Kind
 from reconciler_service.model import (
     BookPosition,
@@ -23,6 +23,7 @@ from reconciler_service.model import (
     Snapshot,
     VenuePosition,
 )
+from reconciler_service.tolerances import Tolerances
 from tests.reconciler_samples import NOW, STEP, booked, held, scope, snapshot
 
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # timings never decide a test
@@ -274,3 +275,60 @@ def test_a_failed_scope_gives_no_findings(
     left: list[VenuePosition], right: list[VenuePosition], outcome: Outcome
 ) -> None:
     assert not compare(mirrored(left), snapshot(scope(*right, outcome=outcome)), EXACT)
+
+
+OF_ITS_OWN = Tolerances(
+    overrides={
+        ("hyperliquid", ""): {"size": Decimal("0.01"), "leverage": Decimal(1), "usd": Decimal(5)},
+        ("", "BTC"): {"size": Decimal("0.02"), "price": Decimal("0.01")},
+        ("hyperliquid", "BTC"): {"size": Decimal("0.03"), "liquidation_cross": Decimal("0.5")},
+        ("coinbase", "BTC"): {"size": Decimal("0.9"), "leverage": Decimal(50)},
+    }
+)
+
+
+def test_of_each_tolerance_the_most_specific_one_counts() -> None:
+    btc, eth = OF_ITS_OWN.of("hyperliquid", "BTC"), OF_ITS_OWN.of("hyperliquid", "ETH")
+    assert (btc.size, btc.price, btc.leverage, btc.usd) == (Decimal("0.03"), Decimal("0.01"), 1, 5)
+    assert (btc.told("size"), btc.told("price")) == ("set for hyperliquid BTC", "set for BTC")
+    assert (eth.size, eth.price, eth.told("size"), eth.told("price")) == (
+        Decimal("0.01"),
+        Tolerances().price,
+        "set for hyperliquid",
+        "",
+    )
+    assert OF_ITS_OWN.of("coinbase", "SOL-USD") is OF_ITS_OWN
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"size": Decimal("0.51")}, ""),
+        ({"size": Decimal("0.6")}, "size: 0.1 > 0.018 (3 % of 0.6, set for hyperliquid BTC)"),
+        ({"entry_price": Decimal(42100)}, ""),
+        ({"entry_price": Decimal(44000)}, "entry price: 2000 > 440 (1 % of 44000, set for BTC)"),
+        ({"leverage": Decimal(6)}, ""),
+        ({"leverage": Decimal(10)}, "leverage: 5 > 1 (set for hyperliquid)"),
+        ({"liquidation_price": Decimal(30000)}, ""),
+        (
+            {"liquidation_price": Decimal(18000)},
+            "liquidation price: 20000 > 19000 (50 % of 38000, cross margin, set for hyperliquid BTC)",
+        ),
+    ],
+)
+def test_the_rule_says_what_its_tolerance_was_set_for(change: dict[str, Any], rule: str) -> None:
+    assert [finding.rule for finding in found(booked(), replace(held(), **change), OF_ITS_OWN)] == (
+        [rule] if rule else []
+    )
+
+
+def test_the_rule_of_a_whole_position_says_from_what_worth_on_it_counts() -> None:
+    assert found(None, held())[0].rule == (
+        "missing locally: the venue holds 0.5, the book nothing (worth 21075 >= 1 USD)"
+    )
+    assert found(booked(), None, OF_ITS_OWN)[0].rule == (
+        "missing at venue: the book holds 0.5, the venue nothing (worth 21000 >= 5 USD, set for hyperliquid)"
+    )
+    assert not found(None, held("0.0001"), OF_ITS_OWN)  # 4.2 USD
+    bare = held(mark_price=None, entry_price=None)
+    assert found(None, bare)[0].rule.endswith("the book nothing (of unknown worth)")

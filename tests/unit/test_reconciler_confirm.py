@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler_service.compare import Tolerances, compare
+from reconciler_service.compare import compare
 from reconciler_service.confirm import (
     LEVEL_FOR,
     LEVEL_LOOKS,
@@ -24,6 +24,7 @@ from reconciler_service.confirm import (
 )
 from reconciler_service.findings import Kind, OpenCase
 from reconciler_service.model import BookPosition, BookState, Outcome, Product, ScopeReading, VenuePosition
+from reconciler_service.tolerances import Tolerances
 from reconciler_service.trust import EMPTY, MASS_FOR, Answer, weigh
 from tests.reconciler_samples import NOW, booked, held, scope, snapshot
 

@@ -17,10 +17,11 @@ from position_service.domain.algebra import Fee
 from position_service.domain.numbers import canonical, shown
 from reconciler_service import correct as c
 from reconciler_service import model as m
-from reconciler_service.compare import Tolerances, compare
+from reconciler_service.compare import compare
 from reconciler_service.correct import Action, NotCorrectable, Plan, plan
 from reconciler_service.explain import Trades, explain, fills_behind
 from reconciler_service.findings import Finding, Kind
+from reconciler_service.tolerances import Tolerances
 from reconciler_service.wording import plain
 from tests.position_samples import Desk, open_
 from tests.reconciler_samples import NOW, booked, fill, held, scope, snapshot

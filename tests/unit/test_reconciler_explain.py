@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from position_service.domain import numbers
-from reconciler_service.compare import Tolerances, compare
+from reconciler_service.compare import compare
 from reconciler_service.describe import severity, summary
 from reconciler_service.explain import MOST_EVIDENCE, Trades, explain
 from reconciler_service.findings import Cause, Explanation, Finding, Kind, Severity
@@ -28,6 +28,7 @@ from reconciler_service.model import (
     VenueFill,
     VenuePosition,
 )
+from reconciler_service.tolerances import Tolerances
 from reconciler_service.wording import plain, short, signed, spaced
 from tests.reconciler_samples import NOW, booked, fill, held, scope, snapshot
 

@@ -254,3 +254,50 @@ def test_the_same_account_twice_is_refused(
     settings = told(monkeypatch, tmp_path, text)
     with pytest.raises(StartupError, match=message):
         open_venues(settings)
+
+
+def test_tolerances_of_a_file_reach_compare_to_the_last_digit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = told(
+        monkeypatch,
+        tmp_path,
+        """
+        size_tolerance = 0.001
+        [[tolerances]]
+        venue = "hyperliquid"
+        symbol = "xyz:TSLA"
+        size = 0.123456789012345678
+        liquidation = 0.02
+        [[tolerances]]
+        symbol = "BTC"
+        usd = 25
+        leverage = "1"
+        """,
+    )
+    made = rules(settings).tolerances
+    tesla, btc = made.of("hyperliquid", "xyz:TSLA"), made.of("coinbase", "BTC")
+    assert (tesla.size, tesla.liquidation_isolated, tesla.liquidation_cross, tesla.usd) == (
+        Decimal("0.123456789012345678"),
+        Decimal("0.02"),
+        Decimal("0.1"),
+        1,
+    )
+    assert (btc.size, btc.usd, btc.leverage) == (Decimal("0.001"), 25, 1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["size = 0.1"], "TOLERANCES__0: .*needs a venue, a symbol or both"),
+        (['symbol = "BTC"'], "sets nothing: give size"),
+        (['symbol = "BTC"\nsize = 1.5'], "TOLERANCES__0__SIZE"),
+        (['symbol = "BTC"\nusd = -1'], "TOLERANCES__0__USD"),
+        (['symbol = "BTC"\nusd = nan'], "TOLERANCES__0__USD"),
+        (['symbol = "BTC"\nusd = 1', 'symbol = "BTC"\nsize = 0.1'], "row 1 is for the same .*symbol BTC.*: remove one"),
+        (['venue = "kraken"\nusd = 1'], "TOLERANCES__0__VENUE"),
+    ],
+)
+def test_tolerances_that_cannot_be_meant_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rows: list[str], message: str
+) -> None:
+    with pytest.raises(StartupError, match=message):
+        told(monkeypatch, tmp_path, "\n".join(f"[[tolerances]]\n{row}" for row in rows))
