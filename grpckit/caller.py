@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
+
+from trueup.types.v1 import rules_pb2
+
+ON_BEHALF_OF = "x-on-behalf-of"
+
+_NAME = re.compile(r"[!-~]{1,128}")
 
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
@@ -49,3 +56,20 @@ def enter(who: Caller) -> None:
 def tag(identifier: str) -> None:
     """Sets the request id of the call that runs in this task."""
     _request_id.set(identifier)
+
+
+def on_behalf(actor: str = "") -> tuple[tuple[str, str], ...]:
+    """Makes the metadata that says for whom a call to another service is: ``actor``, or who makes the current call."""
+    name = actor or _caller.get(ANONYMOUS).actor
+    return ((ON_BEHALF_OF, name),) if name != ANONYMOUS.actor and _NAME.fullmatch(name) else ()
+
+
+def speaking_for(who: Caller, metadata: Metadata) -> Caller:
+    """Returns the caller under the name it speaks for, if it may do everything: then the name says more than its own.
+
+    From others the name is not taken, nor one that cannot stand in a log line.
+    """
+    if who.scopes is not None and rules_pb2.SCOPE_ADMIN not in who.scopes:
+        return who
+    names = [value for key, value in metadata if key == ON_BEHALF_OF and isinstance(value, str)]
+    return replace(who, actor=names[-1]) if names and _NAME.fullmatch(names[-1]) else who

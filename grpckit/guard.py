@@ -19,7 +19,7 @@ import grpc
 import structlog
 
 from grpckit.call import REQUEST_ID, Call, Context, Deadlines, Lane, draining, overloaded, scope_missing, too_late
-from grpckit.caller import ANONYMOUS, Authenticate, Caller, anonymous, caller, enter, request_id, tag
+from grpckit.caller import ANONYMOUS, Authenticate, Caller, anonymous, caller, enter, request_id, speaking_for, tag
 from grpckit.errors import REASONS, RpcError, StartupError, abort
 from grpckit.limits import Limits
 from grpckit.methods import Method
@@ -232,7 +232,7 @@ class Guard:
             return
         if self.stopping.is_set():
             raise draining(self.limits)
-        who = self._authenticate(metadata)
+        who = speaking_for(self._authenticate(metadata), metadata)
         this.actor = who.actor
         if who.scopes is not None and method.scope not in who.scopes:
             raise scope_missing(method)

@@ -21,6 +21,7 @@ from trueup.position.v1 import (
 from trueup.position.v1.position_pb2 import PositionEvent
 from trueup.types.v1 import drift_pb2
 
+from grpckit.caller import on_behalf
 from grpckit.errors import from_rpc
 from reconciler_service import convert
 from reconciler_service.convert_correct import Correction
@@ -31,6 +32,7 @@ PAGE = 1_000  # the most the contract allows
 MARKS = 5_000  # a request; the contract allows 10 000, a message 4 MiB
 READ_S = 10.0
 WRITE_S = 30.0
+ACTOR = "reconciler"  # who confirms and ends cases; what people and policies do bears their names
 
 # After these the run may or may not have been recorded: repeat it with its run_id until that is known.
 _UNKNOWN = frozenset({
@@ -108,17 +110,28 @@ class Book:
                 return events
             request.page_token = page.next_page_token
 
-    async def correct(self, request: Correction) -> int:
-        """Carry out one command of a correction; its request_id makes repetitions harmless.
+    async def correct(self, request: Correction, actor: str = "") -> int:
+        """Carry out one command of a correction, for ``actor`` or who makes the current call.
+
+        Its request_id makes repetitions harmless.
 
         Returns the revision of the position after it. Gives up with the error of the last attempt.
         """
         call: Any = getattr(self._positions, type(request).__name__.removesuffix("Request"))
         async for attempt in stamina.retry_context(on=_is_unknown, attempts=5, timeout=WRITE_S, wait_initial=0.1):
             with attempt:
-                answer = await call(request, timeout=WRITE_S)
+                answer = await call(request, timeout=WRITE_S, metadata=on_behalf(actor))
         positions = answer.positions if isinstance(request, position_service_pb2.RecordFillsRequest) else ()
         return max((one.revision for one in positions), default=0) or int(answer.position.revision)
+
+    async def move(
+        self, request: reconciliation_log_service_pb2.TransitionDriftRequest, actor: str = ""
+    ) -> reconciliation_log_service_pb2.TransitionDriftResponse:
+        """Move a case, for ``actor`` or who makes the current call."""
+        answer: reconciliation_log_service_pb2.TransitionDriftResponse = await self.log.TransitionDrift(
+            request, timeout=WRITE_S, metadata=on_behalf(actor)
+        )
+        return answer
 
     async def push_marks(self, prices: Sequence[position_service_pb2.PriceUpdate]) -> None:
         """Store mark prices; the newest observation of an instrument wins."""
@@ -137,7 +150,7 @@ class Book:
             on=_is_unknown, attempts=None, timeout=None, wait_initial=0.1, wait_max=5.0
         ):
             with attempt:
-                answer = await self.log.RecordRun(request, timeout=WRITE_S)
+                answer = await self.log.RecordRun(request, timeout=WRITE_S, metadata=on_behalf(ACTOR))
         return answer
 
 

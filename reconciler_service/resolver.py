@@ -231,7 +231,7 @@ class Resolver:
             drift_id=asked.drift_id, status=status, resolution=resolution, reason=reason, request_id=asked.request_id
         )
         try:
-            return await self._book.log.TransitionDrift(request)
+            return await self._book.move(request)
         except grpc.aio.AioRpcError as error:
             # Another Reconciler's cycle may have seen that both agree again, and ended it.
             if not resolution or from_rpc(error).reason != "ILLEGAL_TRANSITION":

@@ -131,13 +131,13 @@ class ReconcilerServicer(reconciler_service_pb2_grpc.ReconcilerServiceServicer):
     ) -> pb2.AcknowledgeDriftResponse:
         move = convert.copied(log_pb2.TransitionDriftRequest(), request)
         move.status = drift_pb2.DRIFT_STATUS_ACKNOWLEDGED
-        return convert.copied(pb2.AcknowledgeDriftResponse(), await self._log.TransitionDrift(move))
+        return convert.copied(pb2.AcknowledgeDriftResponse(), await self._book.move(move))
 
     async def SnoozeDrift(self, request: pb2.SnoozeDriftRequest, context: Any) -> pb2.SnoozeDriftResponse:
         move = convert.copied(log_pb2.TransitionDriftRequest(), request)
         move.status = drift_pb2.DRIFT_STATUS_SNOOZED
         move.snoozed_until.CopyFrom(request.until)
-        return convert.copied(pb2.SnoozeDriftResponse(), await self._log.TransitionDrift(move))
+        return convert.copied(pb2.SnoozeDriftResponse(), await self._book.move(move))
 
     async def ResolveDrift(self, request: pb2.ResolveDriftRequest, context: Any) -> pb2.ResolveDriftResponse:
         return await self._resolver.resolve(request)

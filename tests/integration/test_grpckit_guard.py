@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from trueup.position.v1 import position_service_pb2 as pb
 from trueup.position.v1 import position_service_pb2_grpc as rpc
 
+from grpckit.caller import ON_BEHALF_OF, on_behalf
 from grpckit.channel import connect, watch
 from grpckit.errors import DETAILS_KEY, RpcError, StartupError, Violation, from_rpc
 from grpckit.guard import Caller, Guard, caller, request_id
@@ -425,6 +426,33 @@ async def test_the_caller_is_known_in_unary_calls_and_streams(scopes):
 
         await asyncio.gather(both("ann"), both("bob"))
     assert sorted(actors) == [("ann", "r-ann")] * 3 + [("bob", "r-bob")] * 3
+
+
+@pytest.mark.parametrize(
+    ("scopes", "named", "actor"),
+    [
+        (None, "policy:SIZE", "policy:SIZE"),
+        (frozenset({1, 4}), "ann", "ann"),
+        (frozenset({1, 2, 3}), "ann", "service"),  # whoever may not do everything stays who it is
+        (None, "a b", "service"),
+        (None, "x" * 129, "service"),
+    ],
+)
+async def test_a_service_that_may_do_everything_speaks_for_others(scopes, named, actor):
+    seen = []
+
+    def get(_request):
+        seen.append((caller().actor, on_behalf(), on_behalf("policy:SIDE")))
+        return pb.GetPositionResponse()
+
+    async with served(doing(get=get), authenticate=lambda _: Caller("service", scopes)) as (stub, _, _):
+        await stub.GetPosition(pb.GetPositionRequest(), metadata=[(ON_BEHALF_OF, named)])
+    assert seen == [(actor, ((ON_BEHALF_OF, actor),), ((ON_BEHALF_OF, "policy:SIDE"),))]
+
+
+def test_who_has_no_name_is_not_named_to_others():
+    assert on_behalf() == ()
+    assert on_behalf("a b") == ()
 
 
 def test_outside_of_a_call_nobody_is_calling():
