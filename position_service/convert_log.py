@@ -129,7 +129,8 @@ def _finding(drift: pb.Drift, field: str) -> Finding:
     return Finding(
         key=DriftKey(drift.account, drift.venue, drift.symbol, kind),
         content=_text(field, content),
-        substance=dumps([substance, drift.explanation.cause]),
+        # That a policy leaves it open is news; its words, with amounts at the mark in them, are not.
+        substance=dumps([substance, drift.explanation.cause] + (["noted"] if drift.note else [])),
         seen_at=last,
         first_seen=first,
         local_revision=drift.local.revision if drift.HasField("local") else None,

@@ -23,13 +23,17 @@ from grpckit.server import Server, Service
 from reconciler_service import convert
 from reconciler_service.allocation import Targets
 from reconciler_service.book import Book
+from reconciler_service.correct import Action
 from reconciler_service.cycle import Cycle, Rules
 from reconciler_service.desk import Desk
+from reconciler_service.enforce import Enforcer
 from reconciler_service.evidence import Search
 from reconciler_service.feed import Feed
+from reconciler_service.findings import Kind
 from reconciler_service.health import Health
 from reconciler_service.lease import Lease
 from reconciler_service.model import Source
+from reconciler_service.policies import Policies, Policy
 from reconciler_service.relay import Relay
 from reconciler_service.resolver import Resolver
 from reconciler_service.runner import Runner, unconfigured
@@ -75,8 +79,10 @@ class ReconcilerApp:
         )
         self._feed = Feed(Book(self._streams).log)
         relay = Relay(self._feed, book.log, self._health, settings.progress_interval)
+        resolver = Resolver(book, self.runner, how)
+        self.runner.then = Enforcer(resolver, self.runner).act
         servicer = ReconcilerServicer(
-            self.runner, book, relay, self._health, targets(settings), Resolver(book, self.runner, how), self.is_active
+            self.runner, book, relay, self._health, targets(settings), resolver, self.is_active
         )
         service = Service(SERVICES[0], add_ReconcilerServiceServicer_to_server, servicer)
         self._server = Server(
@@ -274,6 +280,14 @@ def rules(settings: ReconcilerSettings) -> Rules:
         confirm_after_s=settings.confirmation_delay,
         oldest_state=timedelta(seconds=settings.state_max_age),
         venue_timeout_s=settings.venue_timeout,
+        policies=Policies(
+            {
+                (Kind[row.kind], row.venue, row.symbol): Policy(
+                    None if row.action == "ALERT" else Action[row.action], row.max_usd
+                )
+                for row in settings.policies
+            }
+        ),
         search=Search(currencies, timedelta(days=settings.fills_lookback), settings.venue_timeout),
     )
 

@@ -146,8 +146,13 @@ def key(sent: drift_pb2.Drift) -> Key | None:
     return None if kind is None else (sent.account, sent.venue, sent.symbol, kind)
 
 
-def drift(one: Suspicion, explanation: Explanation | None, read_at: datetime, run_id: str) -> drift_pb2.Drift:
-    """A finding as RecordRun takes it: without id; status and counters are the ledger's. None: not confirmed yet."""
+def drift(
+    one: Suspicion, explanation: Explanation | None, read_at: datetime, run_id: str, note: str = ""
+) -> drift_pb2.Drift:
+    """A finding as RecordRun takes it: without id; status and counters are the ledger's. None: not confirmed yet.
+
+    ``note`` is why a policy leaves it open.
+    """
     finding = one.finding
     sent = drift_pb2.Drift(
         kind=getattr(drift_pb2, f"DRIFT_KIND_{finding.kind.value}"),
@@ -169,10 +174,11 @@ def drift(one: Suspicion, explanation: Explanation | None, read_at: datetime, ru
         times_seen=1,
         source=source(finding.source),
         run_id=run_id,
+        note=note,
     )
     if explanation is not None:
         sent.severity = getattr(drift_pb2, f"DRIFT_SEVERITY_{severity(finding, explanation).value}")
-        sent.summary = summary(finding, explanation)
+        sent.summary = summary(finding, explanation, note)
         sent.explanation.CopyFrom(_explanation(explanation))
     return sent
 

@@ -25,6 +25,7 @@ from reconciler_service.desk import Desk
 from reconciler_service.evidence import Search, explain_all
 from reconciler_service.findings import Explanation, Key, Kind, OpenCase
 from reconciler_service.model import Outcome, ScopeReading, Snapshot
+from reconciler_service.policies import Policies, Policy, objection, unmet
 from reconciler_service.tolerances import Tolerances
 from reconciler_service.trust import Answer, weigh
 
@@ -46,6 +47,7 @@ class Rules:
     oldest_state: timedelta = timedelta(seconds=10)
     venue_timeout_s: float = 30.0
     search: Search = field(default_factory=Search)
+    policies: Policies = field(default_factory=Policies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Result:
     run: drift_pb2.Run
     drifts: tuple[drift_pb2.Drift, ...]
     revision: int
+    due: Mapping[Key, Policy] = field(default_factory=dict)  # what policies are to be tried on
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,8 @@ class Cycle:
             asyncio.gather(*(explain_all(one.desk, one.verdict.confirmed, self._rules.search) for one in sights)),
             self._push_marks([] if dry_run else sights),
         )
-        drifts = _describe(sights, explanations, {case.key for case in cases}, run.run_id)
+        due, notes = _orders(sights, explanations, self._rules.policies)
+        drifts = _describe(sights, explanations, {case.key for case in cases}, notes, run.run_id)
         self._summarise(run, sights)
         if dry_run:
             shown = [*drifts, *_suspects(sights, run.run_id)]
@@ -132,7 +136,8 @@ class Cycle:
             desk = sight.desk
             desk.memory = doubt_again(sight.verdict.memory, refused)
             desk.answers, desk.book_revision = sight.answers, sight.reading.revision
-        return Result(answer.run, tuple(answer.drifts), answer.revision)
+            desk.notes = {key: note for key, note in desk.notes.items() if key in due}
+        return Result(answer.run, tuple(answer.drifts), answer.revision, due)
 
     async def _look_until_settled(self, desks: Sequence[Desk]) -> tuple[list[_Sight], list[OpenCase]]:
         reading, cases = await asyncio.gather(self._book.read(), self._book.open_cases())
@@ -205,14 +210,39 @@ class Cycle:
             run.resolved += len(sight.verdict.resolved)
 
 
+def _orders(
+    sights: Sequence[_Sight], explanations: Sequence[dict[Key, Explanation]], policies: Policies
+) -> tuple[dict[Key, Policy], dict[Key, str]]:
+    """What policies are to be tried on, and why one is not, or failed after the cycle before."""
+    due: dict[Key, Policy] = {}
+    notes: dict[Key, str] = {}
+    for sight, explained in zip(sights, explanations, strict=True):
+        for one in sight.verdict.confirmed:
+            key, policy = one.finding.key, policies.of(one.finding)
+            if policy is None:
+                continue
+            if why := objection(policy, one.finding, explained[key]):
+                notes[key] = unmet(policy, why)
+                continue
+            due[key] = policy
+            if note := sight.desk.notes.get(key):
+                notes[key] = note
+    return due, notes
+
+
 def _describe(
-    sights: Sequence[_Sight], explanations: Sequence[dict[Key, Explanation]], known: Collection[Key], run_id: str
+    sights: Sequence[_Sight],
+    explanations: Sequence[dict[Key, Explanation]],
+    known: Collection[Key],
+    notes: Mapping[Key, str],
+    run_id: str,
 ) -> list[drift_pb2.Drift]:
     """The confirmed findings as the ledger takes them: new cases before known ones, the worst first."""
     drifts = [
-        (one.finding.key in known, convert.drift(one, explained[one.finding.key], sight.reading.read_at, run_id))
+        (key in known, convert.drift(one, explained[key], sight.reading.read_at, run_id, notes.get(key, "")))
         for sight, explained in zip(sights, explanations, strict=True)
         for one in sight.verdict.confirmed
+        for key in (one.finding.key,)
     ]
     return [drift for _, drift in sorted(drifts, key=lambda pair: (pair[0], -pair[1].severity))]
 

@@ -32,9 +32,10 @@ def severity(finding: Finding, explanation: Explanation) -> Severity:
     return _EXPOSURE[finding.kind]
 
 
-def summary(finding: Finding, explanation: Explanation) -> str:
-    """One line: which position, what each side says, how much it is, what happened."""
-    return f"{_subject(finding)}: {_facts(finding)}. {explanation.text}"
+def summary(finding: Finding, explanation: Explanation, note: str = "") -> str:
+    """One line: which position, what each side says, how much it is, what happened, why no policy mended it."""
+    told = f" {note[0].upper()}{note[1:]}." if note else ""
+    return f"{_subject(finding)}: {_facts(finding)}. {explanation.text}{told}"
 
 
 def _subject(finding: Finding) -> str:

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import grpc
 from trueup.position.v1 import position_pb2, position_service_pb2
@@ -31,6 +32,7 @@ from reconciler_service.desk import Desk
 from reconciler_service.evidence import missed_by
 from reconciler_service.findings import Finding, Kind, OpenCase
 from reconciler_service.model import BookPosition, Outcome, VenueFill
+from reconciler_service.policies import excess
 from reconciler_service.runner import Runner
 from reconciler_service.trust import weigh
 from reconciler_service.venues import VenueError
@@ -56,6 +58,8 @@ class _Case:
     known: OpenCase
     asked: pb.ResolveDriftRequest
     action: Action
+    actor: str  # "": who makes the current call
+    max_usd: Decimal | None  # the most a correction may be about; None: whatever it is
 
     @property
     def prefix(self) -> str:
@@ -78,8 +82,14 @@ class Resolver:
         self._rules = rules
         self._clock = clock
 
-    async def resolve(self, asked: pb.ResolveDriftRequest) -> pb.ResolveDriftResponse:
-        """Raises RpcError as the contract says, and grpc.aio.AioRpcError of the Position service."""
+    async def resolve(
+        self, asked: pb.ResolveDriftRequest, *, actor: str = "", max_usd: Decimal | None = None
+    ) -> pb.ResolveDriftResponse:
+        """Resolve a case for ``actor``, by default who makes the current call.
+
+        Raises RpcError as the contract says, also for a correction of more than ``max_usd``, and grpc.aio.AioRpcError
+        of the Position service.
+        """
         name = pb.ResolveAction.Name(asked.action).removeprefix("RESOLVE_ACTION_")
         if asked.action in {pb.RESOLVE_ACTION_KEEP_LOCAL, pb.RESOLVE_ACTION_DISMISS}:
             return await self._end(asked)
@@ -90,7 +100,7 @@ class Resolver:
             known = convert.open_case(found.drift)
             if known is None:
                 raise _not_correctable(asked, "no position is wrong in it: KEEP_LOCAL or DISMISS it")
-            case = _Case(found.drift, known, asked, Action[name])
+            case = _Case(found.drift, known, asked, Action[name], actor, max_usd)
             finding, made = await self._plan(case)
             answer = pb.ResolveDriftResponse(
                 drift=found.drift,
@@ -102,7 +112,7 @@ class Resolver:
                 return answer
             if finding is not None:
                 await self._carry_out(case, finding, made)
-            ended = await self._move(asked, drift_pb2.DRIFT_STATUS_RESOLVED, name, asked.reason)
+            ended = await self._move(asked, drift_pb2.DRIFT_STATUS_RESOLVED, name, asked.reason, actor)
             answer.drift.CopyFrom(ended.drift)
             answer.revision = ended.revision
             return answer
@@ -151,9 +161,12 @@ class Resolver:
             raise _stale("book and venue no longer differ as the case says", case.sent.local.revision, revision)
         try:
             missed = await self._missed(desk, case.action, finding)
-            return finding, plan(case.action, finding, missed, self._rules.search.quote)
+            made = plan(case.action, finding, missed, self._rules.search.quote)
         except NotCorrectable as error:
             raise _not_correctable(asked, str(error)) from None
+        if case.max_usd is not None and (why := excess(case.max_usd, finding, made.commands)):
+            raise _not_correctable(asked, why)
+        return finding, made
 
     async def _was_begun(self, case: _Case, local: BookPosition | None) -> bool:
         """Whether an earlier attempt has corrected something. Raises RpcError when anybody else moved the position.
@@ -222,16 +235,21 @@ class Resolver:
                 reason=case.reason,
                 evidence=evidence[:4_096],
             )
-            revision = await self._book.correct(request)
+            revision = await self._book.correct(request, case.actor)
 
     async def _move(
-        self, asked: pb.ResolveDriftRequest, status: drift_pb2.DriftStatus, resolution: str, reason: str
+        self,
+        asked: pb.ResolveDriftRequest,
+        status: drift_pb2.DriftStatus,
+        resolution: str,
+        reason: str,
+        actor: str = "",
     ) -> log_pb2.TransitionDriftResponse | log_pb2.GetDriftResponse:
         request = log_pb2.TransitionDriftRequest(
             drift_id=asked.drift_id, status=status, resolution=resolution, reason=reason, request_id=asked.request_id
         )
         try:
-            return await self._book.move(request)
+            return await self._book.move(request, actor)
         except grpc.aio.AioRpcError as error:
             # Another Reconciler's cycle may have seen that both agree again, and ended it.
             if not resolution or from_rpc(error).reason != "ILLEGAL_TRANSITION":

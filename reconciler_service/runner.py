@@ -61,6 +61,7 @@ class Runner:
         self.interval_s = interval_s
         self.last: Result | None = None
         self.turn = asyncio.Lock()  # one at a time: a cycle, or a correction of what cycles found
+        self.then: Callable[[Result], Awaitable[Result]] | None = None  # what follows a cycle, outside of its turn
         self._cycle = cycle
         self._desks = tuple(desks)
         self._unconfigured = tuple(unconfigured)
@@ -169,6 +170,8 @@ class Runner:
                 return True
             async with self.turn:
                 result = await self._cycle.run(desks, trigger, dry_run=order.dry_run)
+            if self.then is not None and not order.dry_run:
+                result = await self.then(result)
         except asyncio.CancelledError:
             if waiting is not None and not waiting.done():
                 waiting.set_exception(_draining())

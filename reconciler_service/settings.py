@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 
 from grpckit.config import ListenAddress, Settings
 from reconciler_service.model import Source
-from reconciler_service.tables import Account, Share, Tolerance, once
+from reconciler_service.tables import Account, PolicyRow, Share, Tolerance, once
 
 Fraction = Annotated[Decimal, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -110,6 +110,11 @@ class ReconcilerSettings(Settings):
         default=(),
         max_length=10_000,
         description="Others for a venue, a symbol or both: [[tolerances]] tables of the file; the most specific wins.",
+    )
+    policies: Annotated[tuple[PolicyRow, ...], AfterValidator(once("kind", "venue", "symbol"))] = Field(
+        default=(),
+        max_length=10_000,
+        description="What is mended without being asked: [[policies]] tables of the file; by default nothing is.",
     )
     hl_allocation: Fraction = Field(default=Decimal("0.80"), description="Target share of Hyperliquid.")
     cb_allocation: Fraction = Field(default=Decimal("0.20"), description="Target share of Coinbase.")

@@ -101,3 +101,36 @@ class Tolerance(Row):
             "liquidation_cross": self.liquidation_cross,
         }
         return {name: value for name, value in given.items() if value is not None}
+
+
+PolicyKind = Literal[
+    "MISSING_LOCALLY",
+    "MISSING_AT_VENUE",
+    "SIZE",
+    "SIDE",
+    "ENTRY_PRICE",
+    "LEVERAGE",
+    "MARGIN_MODE",
+    "LIQUIDATION_PRICE",
+    "OVERDUE",
+]
+_WITHOUT_FILLS = frozenset({"LEVERAGE", "MARGIN_MODE", "LIQUIDATION_PRICE"})
+
+
+class PolicyRow(Row):
+    """``[[policies]]``: what to do by itself about a kind of drift, perhaps of one venue or symbol only.
+
+    ``max_usd`` is the most that one correction may be about, in USD.
+    """
+
+    kind: PolicyKind
+    venue: VenueName | Literal[""] = ""
+    symbol: Name | Literal[""] = ""
+    action: Literal["ALERT", "ADOPT_VENUE", "APPLY_FILLS"]
+    max_usd: Amount = Decimal(1_000)
+
+    @model_validator(mode="after")
+    def _can_be_done(self) -> Self:
+        if self.action == "APPLY_FILLS" and self.kind in _WITHOUT_FILLS:
+            raise ValueError(f"no fill ever changes {self.kind}: its action is ADOPT_VENUE or ALERT")
+        return self

@@ -51,8 +51,8 @@ class Desk:
 
 
 @asynccontextmanager
-async def simulated_desk(position: Any, confirmation_delay: float = 0.02) -> AsyncIterator[Desk]:
-    """A book and a venue that agree: five positions on two dexes."""
+async def simulated_desk(position: Any, confirmation_delay: float = 0.02, **more: Any) -> AsyncIterator[Desk]:
+    """A book and a venue that agree: five positions on two dexes. ``more`` are settings of the Reconciler."""
     exchange = scenario.new_exchange(lambda: time.time_ns() // 1_000_000)
     scenario.seed(exchange)
     venue = await server.serve(exchange, style=Style(), budget=Budget(time.monotonic, limit=10**9))
@@ -65,6 +65,7 @@ async def simulated_desk(position: Any, confirmation_delay: float = 0.02) -> Asy
         venues="simulated",
         HYPERLIQUID_ADDRESS=scenario.DESK,  # type: ignore[call-arg]
         hyperliquid_api_url=venue.url,
+        **more,
     )
     book = position_service_pb2_grpc.PositionServiceStub(position.channel)
     for held in scenario.book():

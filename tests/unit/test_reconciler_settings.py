@@ -12,7 +12,10 @@ import pytest
 
 from grpckit.errors import StartupError
 from reconciler_service.app import hyperliquid_settings, open_venues, rules
+from reconciler_service.correct import Action
+from reconciler_service.findings import Kind
 from reconciler_service.model import Source
+from reconciler_service.policies import Policies, Policy
 from reconciler_service.servicer import translate
 from reconciler_service.settings import ReconcilerSettings
 from reconciler_service.venues.coinbase import adapter as coinbase
@@ -301,3 +304,48 @@ def test_tolerances_that_cannot_be_meant_are_refused(
 ) -> None:
     with pytest.raises(StartupError, match=message):
         told(monkeypatch, tmp_path, "\n".join(f"[[tolerances]]\n{row}" for row in rows))
+
+
+def test_by_default_nothing_is_mended_and_a_file_says_what_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert rules(ReconcilerSettings()).policies == Policies()
+    settings = told(
+        monkeypatch,
+        tmp_path,
+        """
+        [[policies]]
+        kind = "SIZE"
+        venue = "hyperliquid"
+        action = "APPLY_FILLS"
+        max_usd = 2500.5
+        [[policies]]
+        kind = "SIZE"
+        symbol = "BTC"
+        action = "ALERT"
+        [[policies]]
+        kind = "LEVERAGE"
+        action = "ADOPT_VENUE"
+        """,
+    )
+    assert rules(settings).policies.rows == {
+        (Kind.SIZE, "hyperliquid", ""): Policy(Action.APPLY_FILLS, Decimal("2500.5")),
+        (Kind.SIZE, "", "BTC"): Policy(None, Decimal(1000)),
+        (Kind.LEVERAGE, "", ""): Policy(Action.ADOPT_VENUE, Decimal(1000)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (['kind = "SIZE"'], "POLICIES__0__ACTION: Field required"),
+        (['kind = "UNMAPPED"\naction = "ADOPT_VENUE"'], "POLICIES__0__KIND"),
+        (['kind = "SIZE"\naction = "DISMISS"'], "POLICIES__0__ACTION: Input should be 'ALERT'"),
+        (['kind = "LEVERAGE"\naction = "APPLY_FILLS"'], "no fill ever changes LEVERAGE: its action is ADOPT_VENUE"),
+        (['kind = "SIZE"\naction = "ALERT"'] * 2, "row 1 is for the same .*kind SIZE"),
+        (['kind = "SIZE"\naction = "ALERT"\nmax_usd = -1'], "POLICIES__0__MAX_USD"),
+    ],
+)
+def test_policies_that_cannot_be_meant_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rows: list[str], message: str
+) -> None:
+    with pytest.raises(StartupError, match=message):
+        told(monkeypatch, tmp_path, "\n".join(f"[[policies]]\n{row}" for row in rows))

@@ -180,7 +180,7 @@ class Explanation(_message.Message):
     def __init__(self, cause: _Optional[_Union[DriftCause, str]] = ..., text: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[Evidence, _Mapping]]] = ..., correction: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., estimated: _Optional[bool] = ...) -> None: ...
 
 class Drift(_message.Message):
-    __slots__ = ("drift_id", "kind", "status", "severity", "account", "venue", "symbol", "asset", "product", "position_id", "local", "actual", "size_delta", "notional_delta", "rule", "first_seen", "last_seen", "times_seen", "source", "explanation", "summary", "snoozed_until", "resolution", "actor", "reason", "revision", "run_id")
+    __slots__ = ("drift_id", "kind", "status", "severity", "account", "venue", "symbol", "asset", "product", "position_id", "local", "actual", "size_delta", "notional_delta", "rule", "first_seen", "last_seen", "times_seen", "source", "explanation", "summary", "snoozed_until", "resolution", "actor", "reason", "revision", "run_id", "note")
     DRIFT_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -208,6 +208,7 @@ class Drift(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     drift_id: str
     kind: DriftKind
     status: DriftStatus
@@ -235,7 +236,8 @@ class Drift(_message.Message):
     reason: str
     revision: int
     run_id: str
-    def __init__(self, drift_id: _Optional[str] = ..., kind: _Optional[_Union[DriftKind, str]] = ..., status: _Optional[_Union[DriftStatus, str]] = ..., severity: _Optional[_Union[DriftSeverity, str]] = ..., account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., product: _Optional[_Union[_types_pb2.Product, str]] = ..., position_id: _Optional[str] = ..., local: _Optional[_Union[Observation, _Mapping]] = ..., actual: _Optional[_Union[Observation, _Mapping]] = ..., size_delta: _Optional[str] = ..., notional_delta: _Optional[str] = ..., rule: _Optional[str] = ..., first_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., times_seen: _Optional[int] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., summary: _Optional[str] = ..., snoozed_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolution: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., revision: _Optional[int] = ..., run_id: _Optional[str] = ...) -> None: ...
+    note: str
+    def __init__(self, drift_id: _Optional[str] = ..., kind: _Optional[_Union[DriftKind, str]] = ..., status: _Optional[_Union[DriftStatus, str]] = ..., severity: _Optional[_Union[DriftSeverity, str]] = ..., account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., product: _Optional[_Union[_types_pb2.Product, str]] = ..., position_id: _Optional[str] = ..., local: _Optional[_Union[Observation, _Mapping]] = ..., actual: _Optional[_Union[Observation, _Mapping]] = ..., size_delta: _Optional[str] = ..., notional_delta: _Optional[str] = ..., rule: _Optional[str] = ..., first_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., times_seen: _Optional[int] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., summary: _Optional[str] = ..., snoozed_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolution: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., revision: _Optional[int] = ..., run_id: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
 
 class DriftEvent(_message.Message):
     __slots__ = ("revision", "time", "type", "drift")
