@@ -15,6 +15,7 @@ from position_service import convert_log as convert
 from position_service import page
 from position_service.convert import stamp
 from position_service.domain.book import Book, Draft
+from position_service.domain.decide import decide
 from position_service.domain.drift import Drift, DriftStatus, require
 from position_service.domain.errors import DriftNotFound
 from position_service.errors import run_not_found
@@ -58,10 +59,14 @@ class ReconciliationLogServicer(rpc.ReconciliationLogServiceServicer):
             moved = draft.drifts[command.drift_id]
             return svc.TransitionDriftResponse(drift=convert.drift(moved), revision=draft.revision)
 
+        about = self._contexts.of(request)
         try:
-            answer = await self._ledger.write(
-                command, request, self._contexts.of(request), respond, svc.TransitionDriftResponse
-            )
+            if request.dry_run:
+                book = await self._ledger.book()
+                tried = respond(decide(book, command, about))
+                tried.revision, tried.drift.revision = book.revision, book.drifts[command.drift_id].revision
+                return tried
+            answer = await self._ledger.write(command, request, about, respond, svc.TransitionDriftResponse)
         except DriftNotFound:
             # The book holds open cases only: say so when the case was there and is resolved.
             ended = await self._history.drift(command.drift_id)

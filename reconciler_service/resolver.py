@@ -120,20 +120,25 @@ class Resolver:
     async def _end(self, asked: pb.ResolveDriftRequest) -> pb.ResolveDriftResponse:
         """Without a correction. A case that is kept stays, acknowledged: so it is continued, not opened anew."""
         dismissed = asked.action == pb.RESOLVE_ACTION_DISMISS
-        found = await self._find(asked, "DISMISSED" if dismissed else "")
+        # With a request id it may be a repetition, and the case has moved on by the first: the ledger knows.
+        is_first = asked.dry_run or not asked.request_id
+        found = await self._find(asked, "DISMISSED" if dismissed else "", checks_revision=is_first)
+        is_as_seen = asked.expected_revision in {0, found.drift.revision}
         unchanged = pb.ResolveDriftResponse(drift=found.drift, revision=found.revision)
         if asked.dry_run or found.drift.status == drift_pb2.DRIFT_STATUS_RESOLVED:
             return unchanged
         if dismissed:
-            ended = await self._move(asked, drift_pb2.DRIFT_STATUS_RESOLVED, "DISMISSED", asked.reason)
-        elif found.drift.status == drift_pb2.DRIFT_STATUS_ACKNOWLEDGED:
+            ended = await self._move(asked, drift_pb2.DRIFT_STATUS_RESOLVED, "DISMISSED", asked.reason, checked=True)
+        elif found.drift.status == drift_pb2.DRIFT_STATUS_ACKNOWLEDGED and is_as_seen:
             return unchanged
         else:
             reason = f"{KEPT}: {asked.reason or 'the book is right, the venue is to be mended'}"[:512]
-            ended = await self._move(asked, drift_pb2.DRIFT_STATUS_ACKNOWLEDGED, "", reason)
+            ended = await self._move(asked, drift_pb2.DRIFT_STATUS_ACKNOWLEDGED, "", reason, checked=True)
         return pb.ResolveDriftResponse(drift=ended.drift, revision=ended.revision)
 
-    async def _find(self, asked: pb.ResolveDriftRequest, resolution: str) -> log_pb2.GetDriftResponse:
+    async def _find(
+        self, asked: pb.ResolveDriftRequest, resolution: str, *, checks_revision: bool = True
+    ) -> log_pb2.GetDriftResponse:
         """Read the case. Raises RpcError unless it is open and as expected, or was resolved by this very action."""
         found = await self._book.log.GetDrift(log_pb2.GetDriftRequest(drift_id=asked.drift_id))
         drift = found.drift
@@ -143,7 +148,7 @@ class Resolver:
             message = f"the drift is RESOLVED ({drift.resolution}) already"
             metadata = {"state": "RESOLVED", "allowedStates": _OPEN}
             raise RpcError(grpc.StatusCode.FAILED_PRECONDITION, "ILLEGAL_TRANSITION", message, metadata)
-        if asked.expected_revision and asked.expected_revision != drift.revision:
+        if checks_revision and asked.expected_revision and asked.expected_revision != drift.revision:
             raise _stale("the case has changed", asked.expected_revision, drift.revision)
         return found
 
@@ -244,9 +249,17 @@ class Resolver:
         resolution: str,
         reason: str,
         actor: str = "",
+        *,
+        checked: bool = False,
     ) -> log_pb2.TransitionDriftResponse | log_pb2.GetDriftResponse:
         request = log_pb2.TransitionDriftRequest(
-            drift_id=asked.drift_id, status=status, resolution=resolution, reason=reason, request_id=asked.request_id
+            drift_id=asked.drift_id,
+            status=status,
+            resolution=resolution,
+            reason=reason,
+            request_id=asked.request_id,
+            # After a correction the case ends, whatever happened to it meanwhile.
+            expected_revision=asked.expected_revision if checked else 0,
         )
         try:
             return await self._book.move(request, actor)

@@ -14,7 +14,7 @@ from trueup.reconciler.v1 import reconciler_service_pb2 as pb2
 from trueup.reconciler.v1 import reconciler_service_pb2_grpc
 from trueup.types.v1 import drift_pb2, types_pb2
 
-from grpckit.errors import RpcError, from_rpc
+from grpckit.errors import RpcError, from_rpc, invalid
 from reconciler_service import convert
 from reconciler_service.allocation import Targets, allocate, notionals
 from reconciler_service.book import PAGE, Book
@@ -137,7 +137,17 @@ class ReconcilerServicer(reconciler_service_pb2_grpc.ReconcilerServiceServicer):
         move = convert.copied(log_pb2.TransitionDriftRequest(), request)
         move.status = drift_pb2.DRIFT_STATUS_SNOOZED
         move.snoozed_until.CopyFrom(request.until)
-        return convert.copied(pb2.SnoozeDriftResponse(), await self._book.move(move))
+        try:
+            answer = await self._book.move(move)
+        except grpc.aio.AioRpcError as error:
+            known = from_rpc(error)
+            wrong = [one._replace(field="until") for one in known.violations if one.field == "snoozed_until"]
+            if not wrong:
+                raise
+            raise invalid(
+                known.message.replace("snoozed_until", "until"), *wrong
+            ) from None  # under the name it has here
+        return convert.copied(pb2.SnoozeDriftResponse(), answer)
 
     async def ResolveDrift(self, request: pb2.ResolveDriftRequest, context: Any) -> pb2.ResolveDriftResponse:
         return await self._resolver.resolve(request)

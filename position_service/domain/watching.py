@@ -114,6 +114,8 @@ def transition(command: c.TransitionDrift, draft: Draft, context: Context) -> No
         raise DriftNotFound(command.drift_id)
     if command.expected_revision and command.expected_revision != drift.revision:
         raise StaleRevision(command.expected_revision, drift.revision)
+    if command.to is DriftStatus.SNOOZED and command.until is not None and command.until <= context.now:
+        raise InvalidValue("snoozed_until", "has passed: the case would wake with the next run")
     _move(drift, command.to, draft, context, resolution=command.resolution, command=command)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from position_service.domain import commands as c
 from position_service.domain.drift import DriftStatus, case_id, move
-from position_service.domain.errors import DriftNotFound, IllegalTransition, StaleRevision
+from position_service.domain.errors import DriftNotFound, IllegalTransition, InvalidValue, StaleRevision
 from position_service.domain.events import EventType
 from tests.position_samples import NOW, Desk, check, finding, run
 
@@ -90,6 +90,14 @@ def test_a_snoozed_case_wakes_when_its_time_has_come_and_not_before():
     assert (event.type, event.reason) == (EventType.DRIFT_REOPENED, "the snooze is over")
     woken = only(desk)
     assert (woken.status, woken.snoozed_until, woken.substance, woken.times_seen) == (CONFIRMED, None, "0.9", 3)
+
+
+def test_nothing_is_silenced_until_a_time_that_has_passed():
+    desk = Desk()
+    drift = confirmed(desk)
+    with pytest.raises(InvalidValue, match="snoozed_until"):
+        desk.do(c.TransitionDrift(drift.drift_id, SNOOZED, desk.now))
+    assert only(desk) == drift
 
 
 def test_a_snoozed_case_that_changes_stays_asleep():

@@ -106,7 +106,7 @@ class GetDriftResponse(_message.Message):
     def __init__(self, drift: _Optional[_Union[_drift_pb2.Drift, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class TransitionDriftRequest(_message.Message):
-    __slots__ = ("drift_id", "status", "snoozed_until", "resolution", "reason", "request_id", "expected_revision")
+    __slots__ = ("drift_id", "status", "snoozed_until", "resolution", "reason", "request_id", "expected_revision", "dry_run")
     DRIFT_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     SNOOZED_UNTIL_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +114,7 @@ class TransitionDriftRequest(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_REVISION_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     drift_id: str
     status: _drift_pb2.DriftStatus
     snoozed_until: _timestamp_pb2.Timestamp
@@ -121,7 +122,8 @@ class TransitionDriftRequest(_message.Message):
     reason: str
     request_id: str
     expected_revision: int
-    def __init__(self, drift_id: _Optional[str] = ..., status: _Optional[_Union[_drift_pb2.DriftStatus, str]] = ..., snoozed_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolution: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., expected_revision: _Optional[int] = ...) -> None: ...
+    dry_run: bool
+    def __init__(self, drift_id: _Optional[str] = ..., status: _Optional[_Union[_drift_pb2.DriftStatus, str]] = ..., snoozed_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolution: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., expected_revision: _Optional[int] = ..., dry_run: _Optional[bool] = ...) -> None: ...
 
 class TransitionDriftResponse(_message.Message):
     __slots__ = ("drift", "revision")

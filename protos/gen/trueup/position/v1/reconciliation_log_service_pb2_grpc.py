@@ -127,7 +127,7 @@ class ReconciliationLogServiceServicer:
     def TransitionDrift(self, request, context):
         """TransitionDrift moves a case: acknowledge, snooze, reopen, resolve.
 
-        Errors: NOT_FOUND (DRIFT_NOT_FOUND), FAILED_PRECONDITION (ILLEGAL_TRANSITION), ABORTED (STALE_REVISION).
+        Errors: INVALID_ARGUMENT, NOT_FOUND (DRIFT_NOT_FOUND), FAILED_PRECONDITION (ILLEGAL_TRANSITION), ABORTED (STALE_REVISION).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

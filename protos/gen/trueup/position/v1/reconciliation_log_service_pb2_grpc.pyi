@@ -40,7 +40,7 @@ class ReconciliationLogServiceStub:
     TransitionDrift: _aio.UnaryUnaryMultiCallable[_reconciliation_log_service_pb2.TransitionDriftRequest, _reconciliation_log_service_pb2.TransitionDriftResponse]
     """TransitionDrift moves a case: acknowledge, snooze, reopen, resolve.
 
-    Errors: NOT_FOUND (DRIFT_NOT_FOUND), FAILED_PRECONDITION (ILLEGAL_TRANSITION), ABORTED (STALE_REVISION).
+    Errors: INVALID_ARGUMENT, NOT_FOUND (DRIFT_NOT_FOUND), FAILED_PRECONDITION (ILLEGAL_TRANSITION), ABORTED (STALE_REVISION).
     """
     WatchDrifts: _aio.UnaryStreamMultiCallable[_reconciliation_log_service_pb2.WatchDriftsRequest, _reconciliation_log_service_pb2.WatchDriftsResponse]
     """WatchDrifts streams the steps of drift cases in the order of their revisions, each exactly once.
@@ -118,7 +118,7 @@ class ReconciliationLogServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_reconciliation_log_service_pb2.TransitionDriftResponse]:
         """TransitionDrift moves a case: acknowledge, snooze, reopen, resolve.
 
-        Errors: NOT_FOUND (DRIFT_NOT_FOUND), FAILED_PRECONDITION (ILLEGAL_TRANSITION), ABORTED (STALE_REVISION).
+        Errors: INVALID_ARGUMENT, NOT_FOUND (DRIFT_NOT_FOUND), FAILED_PRECONDITION (ILLEGAL_TRANSITION), ABORTED (STALE_REVISION).
         """
 
     @_abc_1.abstractmethod

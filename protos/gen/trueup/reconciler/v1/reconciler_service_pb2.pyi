@@ -236,16 +236,18 @@ class GetDriftResponse(_message.Message):
     def __init__(self, drift: _Optional[_Union[_drift_pb2.Drift, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class AcknowledgeDriftRequest(_message.Message):
-    __slots__ = ("drift_id", "reason", "request_id", "expected_revision")
+    __slots__ = ("drift_id", "reason", "request_id", "expected_revision", "dry_run")
     DRIFT_ID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_REVISION_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     drift_id: str
     reason: str
     request_id: str
     expected_revision: int
-    def __init__(self, drift_id: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., expected_revision: _Optional[int] = ...) -> None: ...
+    dry_run: bool
+    def __init__(self, drift_id: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., expected_revision: _Optional[int] = ..., dry_run: _Optional[bool] = ...) -> None: ...
 
 class AcknowledgeDriftResponse(_message.Message):
     __slots__ = ("drift", "revision")
@@ -256,18 +258,20 @@ class AcknowledgeDriftResponse(_message.Message):
     def __init__(self, drift: _Optional[_Union[_drift_pb2.Drift, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class SnoozeDriftRequest(_message.Message):
-    __slots__ = ("drift_id", "reason", "request_id", "expected_revision", "until")
+    __slots__ = ("drift_id", "reason", "request_id", "expected_revision", "until", "dry_run")
     DRIFT_ID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_REVISION_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     drift_id: str
     reason: str
     request_id: str
     expected_revision: int
     until: _timestamp_pb2.Timestamp
-    def __init__(self, drift_id: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., expected_revision: _Optional[int] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    dry_run: bool
+    def __init__(self, drift_id: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., expected_revision: _Optional[int] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
 
 class SnoozeDriftResponse(_message.Message):
     __slots__ = ("drift", "revision")

@@ -173,7 +173,7 @@ class ReconcilerServiceServicer:
     def SnoozeDrift(self, request, context):
         """SnoozeDrift silences a case for a time.
 
-        Errors: NOT_FOUND (DRIFT_NOT_FOUND), FAILED_PRECONDITION (ILLEGAL_TRANSITION), ABORTED (STALE_REVISION).
+        Errors: INVALID_ARGUMENT (a time that has passed), NOT_FOUND (DRIFT_NOT_FOUND), FAILED_PRECONDITION (ILLEGAL_TRANSITION), ABORTED (STALE_REVISION).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

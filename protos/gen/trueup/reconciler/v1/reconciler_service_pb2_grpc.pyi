@@ -51,7 +51,7 @@ class ReconcilerServiceStub:
     SnoozeDrift: _aio.UnaryUnaryMultiCallable[_reconciler_service_pb2.SnoozeDriftRequest, _reconciler_service_pb2.SnoozeDriftResponse]
     """SnoozeDrift silences a case for a time.
 
-    Errors: NOT_FOUND (DRIFT_NOT_FOUND), FAILED_PRECONDITION (ILLEGAL_TRANSITION), ABORTED (STALE_REVISION).
+    Errors: INVALID_ARGUMENT (a time that has passed), NOT_FOUND (DRIFT_NOT_FOUND), FAILED_PRECONDITION (ILLEGAL_TRANSITION), ABORTED (STALE_REVISION).
     """
     ResolveDrift: _aio.UnaryUnaryMultiCallable[_reconciler_service_pb2.ResolveDriftRequest, _reconciler_service_pb2.ResolveDriftResponse]
     """ResolveDrift ends a case, and with ADOPT_VENUE or APPLY_FILLS corrects the position.
@@ -164,7 +164,7 @@ class ReconcilerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_reconciler_service_pb2.SnoozeDriftResponse]:
         """SnoozeDrift silences a case for a time.
 
-        Errors: NOT_FOUND (DRIFT_NOT_FOUND), FAILED_PRECONDITION (ILLEGAL_TRANSITION), ABORTED (STALE_REVISION).
+        Errors: INVALID_ARGUMENT (a time that has passed), NOT_FOUND (DRIFT_NOT_FOUND), FAILED_PRECONDITION (ILLEGAL_TRANSITION), ABORTED (STALE_REVISION).
         """
 
     @_abc_1.abstractmethod
