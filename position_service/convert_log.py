@@ -39,6 +39,7 @@ _SUBSTANCE = {
     pb.DRIFT_KIND_LEVERAGE: ("leverage",),
     pb.DRIFT_KIND_MARGIN_MODE: ("margin_mode",),
     pb.DRIFT_KIND_LIQUIDATION_PRICE: (),  # it moves with every mark under cross margin: that is no news
+    pb.DRIFT_KIND_ALLOCATION: (),  # the same; from too much to too little is news
 }
 _SIZES = ("side", "size")
 MOST_KEY_LENGTH = 128  # four times as many bytes, in up to four columns
@@ -122,6 +123,8 @@ def _finding(drift: pb.Drift, field: str) -> Finding:
     kind = _name(f"{field}.kind", pb.DriftKind, drift.kind)
     names = _SUBSTANCE.get(drift.kind, _SIZES)
     substance = [[str(getattr(side, name)) for name in names] for side in (drift.local, drift.actual)]
+    if drift.HasField("allocation"):
+        substance.append(["under" if drift.allocation.drift.startswith("-") else "over"])
     content = pb.Drift()
     content.CopyFrom(drift)
     for name in _OURS:

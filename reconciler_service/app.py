@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import structlog
 from pydantic import SecretStr
@@ -34,6 +35,7 @@ from reconciler_service.health import Health
 from reconciler_service.lease import Lease
 from reconciler_service.model import Source
 from reconciler_service.policies import Policies, Policy
+from reconciler_service.portfolio import Portfolio
 from reconciler_service.relay import Relay
 from reconciler_service.resolver import Resolver
 from reconciler_service.runner import Runner, unconfigured
@@ -52,6 +54,7 @@ from reconciler_service.venues.hyperliquid.adapter import Hyperliquid
 from reconciler_service.venues.hyperliquid.spot import SpotSettings
 
 SERVICES = (reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"],)
+RELEASE = Decimal("0.8")  # of the tolerance, unless it is set
 STOP_S = 2.0  # for the cycle under way at shutdown; it is repeated by the next process anyway
 
 _log = structlog.get_logger("reconciler")
@@ -74,16 +77,15 @@ class ReconcilerApp:
         desks = [Desk(venue, Health(venue.account, venue.name, venue.source)) for venue in self._venues]
         how = rules(settings)
         self._lease = Lease(book.log, settings.reconciler_lease_ttl)
-        self.runner = Runner(
-            Cycle(book, how), desks, missing, settings.reconciliation_interval, self.is_active, self._grow
-        )
+        shares = targets(settings)
+        cycle = Cycle(book, how, portfolio=Portfolio(shares, desks))
+        interval_s = settings.reconciliation_interval
+        self.runner = Runner(cycle, desks, missing, interval_s, self.is_active, self._grow)
         self._feed = Feed(Book(self._streams).log)
         relay = Relay(self._feed, book.log, self._health, settings.progress_interval)
         resolver = Resolver(book, self.runner, how)
         self.runner.then = Enforcer(resolver, self.runner).act
-        servicer = ReconcilerServicer(
-            self.runner, book, relay, self._health, targets(settings), resolver, self.is_active
-        )
+        servicer = ReconcilerServicer(self.runner, book, relay, self._health, shares, resolver, self.is_active)
         service = Service(SERVICES[0], add_ReconcilerServiceServicer_to_server, servicer)
         self._server = Server(
             settings.reconciler_listen,
@@ -295,4 +297,7 @@ def rules(settings: ReconcilerSettings) -> Rules:
 def targets(settings: ReconcilerSettings) -> Targets:
     """How the portfolio should be spread."""
     shares = {"hyperliquid": settings.hl_allocation, "coinbase": settings.cb_allocation}
-    return Targets(shares, settings.allocation_tolerance)
+    release = settings.allocation_release
+    if release is None:
+        release = settings.allocation_tolerance * RELEASE
+    return Targets(shares, settings.allocation_tolerance, release)

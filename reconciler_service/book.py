@@ -83,13 +83,17 @@ class Book:
 
     async def open_cases(self) -> list[OpenCase]:
         """Read every open drift case of the kinds that snapshots can show."""
-        cases = []
-        request = reconciliation_log_service_pb2.ListDriftsRequest(page_size=PAGE)
+        return [case for sent in await self.open_drifts() if (case := convert.open_case(sent)) is not None]
+
+    async def open_drifts(self, *kinds: drift_pb2.DriftKind) -> list[drift_pb2.Drift]:
+        """Read every open drift case of some kinds, by default of all."""
+        drifts: list[drift_pb2.Drift] = []
+        request = reconciliation_log_service_pb2.ListDriftsRequest(page_size=PAGE, kinds=kinds)
         while True:
             page = await self.log.ListDrifts(request, timeout=READ_S)
-            cases += [case for sent in page.drifts if (case := convert.open_case(sent)) is not None]
+            drifts += page.drifts
             if not page.next_page_token:
-                return cases
+                return drifts
             request.page_token = page.next_page_token
 
     async def touched(self, account: str, venue: str, after_revision: int) -> set[str]:

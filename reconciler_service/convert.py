@@ -1,4 +1,4 @@
-"""Between protobuf and the Reconciler's own types. The only file that knows both, with ``convert_correct``.
+"""Between protobuf and the Reconciler's own types. Only this and ``convert_*`` know both.
 
 Amounts leave as plain decimals of at most 18 fraction digits, rounded half-even once, here.
 """
@@ -16,7 +16,6 @@ from trueup.position.v1 import position_pb2, position_service_pb2
 from trueup.reconciler.v1 import reconciler_service_pb2
 from trueup.types.v1 import drift_pb2, types_pb2
 
-from reconciler_service.allocation import Allocation
 from reconciler_service.confirm import Suspicion
 from reconciler_service.describe import severity, summary
 from reconciler_service.findings import Change, Explanation, Finding, Key, Kind, OpenCase
@@ -248,23 +247,6 @@ def prices(snapshot: Snapshot, scope: ScopeReading) -> list[position_service_pb2
         for symbol, mark in snapshot.marks
         if mark > 0 and symbol in symbols
     ]
-
-
-def allocation(made: Allocation, tolerance: Decimal) -> reconciler_service_pb2.ValidateAllocationResponse:
-    """The venues' shares and what they are shares of."""
-    shares = {
-        venue: reconciler_service_pb2.VenueAllocation(
-            target=decimal_text(share.target),
-            actual=decimal_text(share.actual),
-            drift=decimal_text(share.drift),
-            within_tolerance=share.within_tolerance,
-            value=decimal_text(share.value),
-        )
-        for venue, share in made.shares.items()
-    }
-    return reconciler_service_pb2.ValidateAllocationResponse(
-        allocations=shares, portfolio_value=decimal_text(made.portfolio_value), tolerance=decimal_text(tolerance)
-    )
 
 
 def changes(made: Iterable[Change]) -> list[drift_pb2.Change]:

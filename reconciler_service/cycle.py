@@ -18,6 +18,7 @@ import structlog
 from trueup.types.v1 import drift_pb2
 
 from reconciler_service import convert
+from reconciler_service.allocation_watch import Watch
 from reconciler_service.book import Book, Reading
 from reconciler_service.compare import compare, scope_of
 from reconciler_service.confirm import NOTHING, Look, Suspicion, Verdict, doubt_again, observe
@@ -26,6 +27,7 @@ from reconciler_service.evidence import Search, explain_all
 from reconciler_service.findings import Explanation, Key, Kind, OpenCase
 from reconciler_service.model import Outcome, ScopeReading, Snapshot
 from reconciler_service.policies import Policies, Policy, objection, unmet
+from reconciler_service.portfolio import Findings, Portfolio
 from reconciler_service.tolerances import Tolerances
 from reconciler_service.trust import Answer, weigh
 
@@ -102,7 +104,15 @@ class _Sight:
 class Cycle:
     """Runs cycles, one at a time."""
 
-    def __init__(self, book: Book, rules: Rules, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        book: Book,
+        rules: Rules,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        portfolio: Portfolio | None = None,
+    ) -> None:
+        """``portfolio`` None: the allocation is not watched."""
+        self._portfolio = portfolio
         self._book = book
         self._rules = rules
         self._clock = clock
@@ -122,11 +132,14 @@ class Cycle:
         )
         due, notes = _orders(sights, explanations, self._rules.policies)
         drifts = _describe(sights, explanations, {case.key for case in cases}, notes, run.run_id)
-        self._summarise(run, sights)
+        shares = await self._allocation(sights, run.run_id)
+        drifts += shares.drifts
+        self._summarise(run, sights, shares)
         if dry_run:
             shown = [*drifts, *_suspects(sights, run.run_id)]
             return Result(run, tuple(shown), run.local_revision)
-        resolved = [drift_id for sight in sights for drift_id in sight.verdict.resolved][:MOST_RESOLVED]
+        resolved = [drift_id for sight in sights for drift_id in sight.verdict.resolved]
+        resolved = [*shares.resolved, *resolved][:MOST_RESOLVED]
         sent = _fitting(drifts)
         answer = await self._book.record(run, sent, resolved)
         # The ledger opens no case of a position that has moved since it was compared: that is no drift, not yet.
@@ -137,6 +150,8 @@ class Cycle:
             desk.memory = doubt_again(sight.verdict.memory, refused)
             desk.answers, desk.book_revision = sight.answers, sight.reading.revision
             desk.notes = {key: note for key, note in desk.notes.items() if key in due}
+        if self._portfolio is not None:
+            self._portfolio.watch = shares.watch
         return Result(answer.run, tuple(answer.drifts), answer.revision, due)
 
     async def _look_until_settled(self, desks: Sequence[Desk]) -> tuple[list[_Sight], list[OpenCase]]:
@@ -184,6 +199,12 @@ class Cycle:
                 checks[name] = check
         return _Sight(desk, reading, snapshot, answers, verdict, checks)
 
+    async def _allocation(self, sights: Sequence[_Sight], run_id: str) -> Findings:
+        if self._portfolio is None:
+            return Findings(Watch())
+        reads = [(check.scope, check.snapshot) for sight in sights for check in sight.checks.values()]
+        return await self._portfolio.look(reads, self._book, run_id)
+
     async def _push_marks(self, sights: Sequence[_Sight]) -> None:
         """Marks are a by-product: the next cycle brings newer ones, so their failure is only worth a line."""
         checks = [check for sight in sights for check in sight.checks.values()]
@@ -193,11 +214,14 @@ class Cycle:
         except grpc.aio.AioRpcError as error:
             _log.warning("marks not stored", code=error.code().name, detail=error.details())
 
-    def _summarise(self, run: drift_pb2.Run, sights: Sequence[_Sight]) -> None:
+    def _summarise(self, run: drift_pb2.Run, sights: Sequence[_Sight], shares: Findings) -> None:
         run.finished_at.FromDatetime(self._clock())
         readings = [sight.reading for sight in sights]
         readings += [check.reading for sight in sights for check in sight.checks.values()]
         run.local_revision = min((reading.revision for reading in readings), default=0)
+        run.confirmed += len(shares.drifts)
+        run.suspected += shares.watch.suspected
+        run.resolved += len(shares.resolved)
         for sight in sights:
             run.source = convert.source(sight.snapshot.source)
             run.checks.extend(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import grpc
 import structlog
@@ -91,6 +92,17 @@ class Runner:
             )
             for desk in self._desks
         )
+
+    @property
+    def size_steps(self) -> dict[tuple[str, str, str], Decimal]:
+        """The venues' smallest size changes, by account, venue and symbol, of what they hold."""
+        return {
+            (desk.health.account, desk.health.venue, one.symbol): one.size_step
+            for desk in self._desks
+            for held in desk.holdings.values()
+            for one in held
+            if one.size_step
+        }
 
     @property
     def suspected(self) -> int:

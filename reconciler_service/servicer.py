@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,9 +16,10 @@ from trueup.reconciler.v1 import reconciler_service_pb2_grpc
 from trueup.types.v1 import drift_pb2, types_pb2
 
 from grpckit.errors import RpcError, from_rpc, invalid
-from reconciler_service import convert
-from reconciler_service.allocation import Targets, allocate, notionals
+from reconciler_service import convert, convert_allocation
+from reconciler_service.allocation import Targets, allocate, by_venue, exposures, restoring
 from reconciler_service.book import PAGE, Book
+from reconciler_service.health import State
 from reconciler_service.relay import Relay
 from reconciler_service.resolver import Resolver
 from reconciler_service.runner import Order, Runner
@@ -114,9 +116,16 @@ class ReconcilerServicer(reconciler_service_pb2_grpc.ReconcilerServiceServicer):
     async def ValidateAllocation(
         self, request: pb2.ValidateAllocationRequest, context: Any
     ) -> pb2.ValidateAllocationResponse:
-        values = notionals((await self._book.read()).positions, request.account)
+        steps = self._runner.size_steps
+        held = [
+            replace(one, size_step=steps.get((one.account, one.venue, one.symbol), one.size_step))
+            for one in exposures((await self._book.read()).positions, request.account)
+        ]
         total = Decimal(request.portfolio_value) if request.portfolio_value else None
-        return convert.allocation(allocate(values, self._targets, total), self._targets.tolerance)
+        made = allocate(by_venue(held), self._targets, total)
+        trades = () if made.is_within else restoring(made, held)
+        configured = {seen.venue for seen in self._runner.venues if seen.state is not State.UNCONFIGURED}
+        return convert_allocation.answer(made, self._targets, trades, configured)
 
     async def ListDrifts(self, request: pb2.ListDriftsRequest, context: Any) -> pb2.ListDriftsResponse:
         listed = await self._log.ListDrifts(convert.copied(log_pb2.ListDriftsRequest(), request))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, model_validator
 
 from grpckit.config import ListenAddress, Settings
 from reconciler_service.model import Source
@@ -119,7 +119,16 @@ class ReconcilerSettings(Settings):
     hl_allocation: Fraction = Field(default=Decimal("0.80"), description="Target share of Hyperliquid.")
     cb_allocation: Fraction = Field(default=Decimal("0.20"), description="Target share of Coinbase.")
     allocation_tolerance: Fraction = Field(default=Decimal("0.05"), description="How far off a share may be.")
+    allocation_release: Fraction | None = Field(
+        default=None, description="A share's case ends only within this; by default 4/5 of ALLOCATION_TOLERANCE."
+    )
     quote_currencies: str = Field(default="USD,USDC", description="Currencies that count as USD, comma separated.")
+
+    @model_validator(mode="after")
+    def _releases_within_the_tolerance(self) -> Self:
+        if self.allocation_release is not None and self.allocation_release > self.allocation_tolerance:
+            raise ValueError("ALLOCATION_RELEASE must not be above ALLOCATION_TOLERANCE: a case would end as it begins")
+        return self
 
     @property
     def source(self) -> Source:

@@ -112,11 +112,13 @@ class TestVenue:
     """A venue that says what the test tells it to. ``error`` is raised instead of an answer."""
 
     __test__ = False
-    name = "hyperliquid"
     budget_left = 960
     source = Source.SIMULATED
 
-    def __init__(self, positions: Iterable[VenuePosition] = (), account: str = "main") -> None:
+    def __init__(
+        self, positions: Iterable[VenuePosition] = (), account: str = "main", name: str = "hyperliquid"
+    ) -> None:
+        self.name = name
         self.account = account
         self.positions = {position.symbol: position for position in positions}
         self.executions: list[VenueFill] = []
@@ -157,7 +159,7 @@ class TestVenue:
         positions = tuple(self.positions.values()) if self.outcome is Outcome.OK else ()
         only = scope(*positions, outcome=self.outcome, observed_at=now - self.lag, error="" if positions else "nothing")
         marks = tuple((p.symbol, p.mark_price) for p in positions if p.mark_price)
-        return snapshot(only, at=now, account=self.account, marks=marks)
+        return snapshot(only, at=now, venue=self.name, account=self.account, marks=marks)
 
     async def fills(self, since: datetime, symbols: Sequence[str] = ()) -> list[VenueFill]:
         if self.error:

@@ -155,18 +155,20 @@ class ListRunsResponse(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[_drift_pb2.Run, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class VenueAllocation(_message.Message):
-    __slots__ = ("target", "actual", "drift", "within_tolerance", "value")
+    __slots__ = ("target", "actual", "drift", "within_tolerance", "value", "configured")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     ACTUAL_FIELD_NUMBER: _ClassVar[int]
     DRIFT_FIELD_NUMBER: _ClassVar[int]
     WITHIN_TOLERANCE_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURED_FIELD_NUMBER: _ClassVar[int]
     target: str
     actual: str
     drift: str
     within_tolerance: bool
     value: str
-    def __init__(self, target: _Optional[str] = ..., actual: _Optional[str] = ..., drift: _Optional[str] = ..., within_tolerance: _Optional[bool] = ..., value: _Optional[str] = ...) -> None: ...
+    configured: bool
+    def __init__(self, target: _Optional[str] = ..., actual: _Optional[str] = ..., drift: _Optional[str] = ..., within_tolerance: _Optional[bool] = ..., value: _Optional[str] = ..., configured: _Optional[bool] = ...) -> None: ...
 
 class ValidateAllocationRequest(_message.Message):
     __slots__ = ("portfolio_value", "account")
@@ -177,7 +179,7 @@ class ValidateAllocationRequest(_message.Message):
     def __init__(self, portfolio_value: _Optional[str] = ..., account: _Optional[str] = ...) -> None: ...
 
 class ValidateAllocationResponse(_message.Message):
-    __slots__ = ("allocations", "portfolio_value", "tolerance")
+    __slots__ = ("allocations", "portfolio_value", "tolerance", "trades")
     class AllocationsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -188,10 +190,12 @@ class ValidateAllocationResponse(_message.Message):
     ALLOCATIONS_FIELD_NUMBER: _ClassVar[int]
     PORTFOLIO_VALUE_FIELD_NUMBER: _ClassVar[int]
     TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    TRADES_FIELD_NUMBER: _ClassVar[int]
     allocations: _containers.MessageMap[str, VenueAllocation]
     portfolio_value: str
     tolerance: str
-    def __init__(self, allocations: _Optional[_Mapping[str, VenueAllocation]] = ..., portfolio_value: _Optional[str] = ..., tolerance: _Optional[str] = ...) -> None: ...
+    trades: _containers.RepeatedCompositeFieldContainer[_drift_pb2.AllocationTrade]
+    def __init__(self, allocations: _Optional[_Mapping[str, VenueAllocation]] = ..., portfolio_value: _Optional[str] = ..., tolerance: _Optional[str] = ..., trades: _Optional[_Iterable[_Union[_drift_pb2.AllocationTrade, _Mapping]]] = ...) -> None: ...
 
 class ListDriftsRequest(_message.Message):
     __slots__ = ("account", "venue", "symbol", "kinds", "statuses", "page_size", "page_token")

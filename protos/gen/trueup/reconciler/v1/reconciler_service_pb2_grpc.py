@@ -139,7 +139,7 @@ class ReconcilerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ValidateAllocation(self, request, context):
-        """ValidateAllocation compares the venues' shares with their targets.
+        """ValidateAllocation compares the venues' shares of what the book holds with their targets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

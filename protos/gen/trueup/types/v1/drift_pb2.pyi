@@ -179,8 +179,44 @@ class Explanation(_message.Message):
     estimated: bool
     def __init__(self, cause: _Optional[_Union[DriftCause, str]] = ..., text: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[Evidence, _Mapping]]] = ..., correction: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., estimated: _Optional[bool] = ...) -> None: ...
 
+class AllocationTrade(_message.Message):
+    __slots__ = ("account", "venue", "symbol", "asset", "is_buy", "size", "notional")
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    VENUE_FIELD_NUMBER: _ClassVar[int]
+    SYMBOL_FIELD_NUMBER: _ClassVar[int]
+    ASSET_FIELD_NUMBER: _ClassVar[int]
+    IS_BUY_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    NOTIONAL_FIELD_NUMBER: _ClassVar[int]
+    account: str
+    venue: str
+    symbol: str
+    asset: str
+    is_buy: bool
+    size: str
+    notional: str
+    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., is_buy: _Optional[bool] = ..., size: _Optional[str] = ..., notional: _Optional[str] = ...) -> None: ...
+
+class AllocationState(_message.Message):
+    __slots__ = ("target", "actual", "drift", "value", "portfolio_value", "tolerance", "trades")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    ACTUAL_FIELD_NUMBER: _ClassVar[int]
+    DRIFT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    PORTFOLIO_VALUE_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    TRADES_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    actual: str
+    drift: str
+    value: str
+    portfolio_value: str
+    tolerance: str
+    trades: _containers.RepeatedCompositeFieldContainer[AllocationTrade]
+    def __init__(self, target: _Optional[str] = ..., actual: _Optional[str] = ..., drift: _Optional[str] = ..., value: _Optional[str] = ..., portfolio_value: _Optional[str] = ..., tolerance: _Optional[str] = ..., trades: _Optional[_Iterable[_Union[AllocationTrade, _Mapping]]] = ...) -> None: ...
+
 class Drift(_message.Message):
-    __slots__ = ("drift_id", "kind", "status", "severity", "account", "venue", "symbol", "asset", "product", "position_id", "local", "actual", "size_delta", "notional_delta", "rule", "first_seen", "last_seen", "times_seen", "source", "explanation", "summary", "snoozed_until", "resolution", "actor", "reason", "revision", "run_id", "note")
+    __slots__ = ("drift_id", "kind", "status", "severity", "account", "venue", "symbol", "asset", "product", "position_id", "local", "actual", "size_delta", "notional_delta", "rule", "first_seen", "last_seen", "times_seen", "source", "explanation", "summary", "snoozed_until", "resolution", "actor", "reason", "revision", "run_id", "note", "allocation")
     DRIFT_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -209,6 +245,7 @@ class Drift(_message.Message):
     REVISION_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    ALLOCATION_FIELD_NUMBER: _ClassVar[int]
     drift_id: str
     kind: DriftKind
     status: DriftStatus
@@ -237,7 +274,8 @@ class Drift(_message.Message):
     revision: int
     run_id: str
     note: str
-    def __init__(self, drift_id: _Optional[str] = ..., kind: _Optional[_Union[DriftKind, str]] = ..., status: _Optional[_Union[DriftStatus, str]] = ..., severity: _Optional[_Union[DriftSeverity, str]] = ..., account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., product: _Optional[_Union[_types_pb2.Product, str]] = ..., position_id: _Optional[str] = ..., local: _Optional[_Union[Observation, _Mapping]] = ..., actual: _Optional[_Union[Observation, _Mapping]] = ..., size_delta: _Optional[str] = ..., notional_delta: _Optional[str] = ..., rule: _Optional[str] = ..., first_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., times_seen: _Optional[int] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., summary: _Optional[str] = ..., snoozed_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolution: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., revision: _Optional[int] = ..., run_id: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+    allocation: AllocationState
+    def __init__(self, drift_id: _Optional[str] = ..., kind: _Optional[_Union[DriftKind, str]] = ..., status: _Optional[_Union[DriftStatus, str]] = ..., severity: _Optional[_Union[DriftSeverity, str]] = ..., account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., product: _Optional[_Union[_types_pb2.Product, str]] = ..., position_id: _Optional[str] = ..., local: _Optional[_Union[Observation, _Mapping]] = ..., actual: _Optional[_Union[Observation, _Mapping]] = ..., size_delta: _Optional[str] = ..., notional_delta: _Optional[str] = ..., rule: _Optional[str] = ..., first_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., times_seen: _Optional[int] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., summary: _Optional[str] = ..., snoozed_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolution: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., revision: _Optional[int] = ..., run_id: _Optional[str] = ..., note: _Optional[str] = ..., allocation: _Optional[_Union[AllocationState, _Mapping]] = ...) -> None: ...
 
 class DriftEvent(_message.Message):
     __slots__ = ("revision", "time", "type", "drift")
