@@ -78,7 +78,8 @@ class ReconcilerApp:
         how = rules(settings)
         self._lease = Lease(book.log, settings.reconciler_lease_ttl)
         shares = targets(settings)
-        cycle = Cycle(book, how, portfolio=Portfolio(shares, desks))
+        shares = targets(settings)
+        cycle = Cycle(book, how, portfolio=Portfolio(shares, lambda: self.runner.desks))
         interval_s = settings.reconciliation_interval
         self.runner = Runner(cycle, desks, missing, interval_s, self.is_active, self._grow)
         self._feed = Feed(Book(self._streams).log)

@@ -7,7 +7,7 @@ begins and none ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from trueup.types.v1 import drift_pb2
@@ -35,21 +35,14 @@ class Findings:
 class Portfolio:
     """Every configured desk, and how the venues should share. Owned by the task that runs the cycles."""
 
-    def __init__(self, targets: Targets, desks: Sequence[Desk]) -> None:
+    def __init__(self, targets: Targets, desks: Callable[[], Sequence[Desk]]) -> None:
         self.watch = Watch()
         self._targets = targets
-        self._desks = frozenset((desk.health.venue, desk.health.account) for desk in desks)
-        configured = {venue for venue, _ in self._desks}
-        self._is_whole = bool(configured) and all(
-            venue in configured for venue, target in targets.shares.items() if target
-        )
+        self._desks = desks
 
     async def look(self, reads: Sequence[Read], book: Book, run_id: str) -> Findings:
         """Judge what one cycle has read. Raises grpc.aio.AioRpcError when the open cases cannot be read."""
-        seen = {(snapshot.venue, snapshot.account) for _, snapshot in reads}
-        if not self._is_whole or seen != self._desks or any(scope.outcome is not Outcome.OK for scope, _ in reads):
-            return Findings(self.watch)
-        held = exposures_of(reads)
+        held = exposures_of(reads) if self._is_whole(reads) else None
         if held is None:
             return Findings(self.watch)
         cases = {drift.venue: drift.drift_id for drift in await book.open_drifts(drift_pb2.DRIFT_KIND_ALLOCATION)}
@@ -63,6 +56,16 @@ class Portfolio:
             for venue, since in judged.confirmed.items()
         )
         return Findings(judged.watch, drifts, tuple(cases[venue] for venue in judged.over))
+
+    def _is_whole(self, reads: Sequence[Read]) -> bool:
+        """Whether every account was read, all of it, and every venue that has a target has an account."""
+        desks = {(desk.health.venue, desk.health.account) for desk in self._desks()}
+        targeted = {venue for venue, target in self._targets.shares.items() if target}
+        return (
+            {(snapshot.venue, snapshot.account) for _, snapshot in reads} == desks
+            and targeted <= {venue for venue, _ in desks}
+            and all(scope.outcome is Outcome.OK for scope, _ in reads)
+        )
 
 
 def exposures_of(reads: Iterable[Read]) -> list[Exposure] | None:

@@ -73,6 +73,11 @@ class Runner:
         self._grow = grow
 
     @property
+    def desks(self) -> Sequence[Desk]:
+        """Every account that is read."""
+        return self._desks
+
+    @property
     def venues(self) -> list[Health]:
         """How every venue is doing, the unconfigured ones too."""
         return [desk.health for desk in self._desks] + list(self._unconfigured)
