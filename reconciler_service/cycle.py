@@ -117,6 +117,11 @@ class Cycle:
         self._rules = rules
         self._clock = clock
 
+    @property
+    def suspected_shares(self) -> int:
+        """Venues whose share of the portfolio waits for a second look."""
+        return self._portfolio.watch.suspected if self._portfolio else 0
+
     async def run(self, desks: Sequence[Desk], trigger: str, *, dry_run: bool = False) -> Result:
         """Reconcile the desks. ``trigger`` is "start", "interval", "request" or "push".
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import grpc
@@ -80,7 +80,8 @@ class Runner:
     @property
     def venues(self) -> list[Health]:
         """How every venue is doing, the unconfigured ones too."""
-        return [desk.health for desk in self._desks] + list(self._unconfigured)
+        known = [replace(desk.health, budget_left=desk.venue.budget_left) for desk in self._desks]
+        return known + list(self._unconfigured)
 
     @property
     def source(self) -> Source | None:
@@ -112,7 +113,8 @@ class Runner:
     @property
     def suspected(self) -> int:
         """Findings that are not confirmed yet."""
-        return sum(not one.is_confirmed for desk in self._desks for one in desk.memory.suspicions.values())
+        findings = [one for desk in self._desks for one in desk.memory.suspicions.values()]
+        return sum(not one.is_confirmed for one in findings) + self._cycle.suspected_shares
 
     async def reconcile(self, order: Order) -> Result:
         """Run a cycle now, or share the next one when one is running.
