@@ -42,6 +42,7 @@ class Portfolio:
 
     async def look(self, reads: Sequence[Read], book: Book, run_id: str) -> Findings:
         """Judge what one cycle has read. Raises grpc.aio.AioRpcError when the open cases cannot be read."""
+        reads = [(scope, snapshot) for scope, snapshot in reads if not scope.if_booked]  # nothing of it is compared
         held = exposures_of(reads) if self._is_whole(reads) else None
         if held is None:
             return Findings(self.watch)

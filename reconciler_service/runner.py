@@ -187,10 +187,7 @@ class Runner:
             desks = [desk for desk in self._desks if order.covers(desk)]
             if not desks:
                 return True
-            async with self.turn:
-                result = await self._cycle.run(desks, trigger, dry_run=order.dry_run)
-            if self.then is not None and not order.dry_run:
-                result = await self.then(result)
+            result = await self._reconcile(desks, order, trigger)
         except asyncio.CancelledError:
             if waiting is not None and not waiting.done():
                 waiting.set_exception(_draining())
@@ -216,6 +213,11 @@ class Runner:
             self._desks += tuple(await self._grow()) if self._grow is not None else ()
         except Exception:  # noqa: BLE001 - the desks that are known do not depend on it
             _log.exception("looking for more accounts failed")
+
+    async def _reconcile(self, desks: Sequence[Desk], order: Order, trigger: str) -> Result:
+        async with self.turn:
+            result = await self._cycle.run(desks, trigger, dry_run=order.dry_run)
+        return result if self.then is None or order.dry_run else await self.then(result)
 
     def _refuse(self, order: Order) -> None:
         configured = {desk.health.venue for desk in self._desks}
