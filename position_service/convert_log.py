@@ -40,6 +40,7 @@ _SUBSTANCE = {
     pb.DRIFT_KIND_MARGIN_MODE: ("margin_mode",),
     pb.DRIFT_KIND_LIQUIDATION_PRICE: (),  # it moves with every mark under cross margin: that is no news
     pb.DRIFT_KIND_ALLOCATION: (),  # the same; from too much to too little is news
+    pb.DRIFT_KIND_EQUITY: (),  # here, when the gap turns, or has another digit
 }
 _SIZES = ("side", "size")
 MOST_KEY_LENGTH = 128  # four times as many bytes, in up to four columns
@@ -125,6 +126,9 @@ def _finding(drift: pb.Drift, field: str) -> Finding:
     substance = [[str(getattr(side, name)) for name in names] for side in (drift.local, drift.actual)]
     if drift.HasField("allocation"):
         substance.append(["under" if drift.allocation.drift.startswith("-") else "over"])
+    if drift.HasField("equity"):
+        whole = drift.equity.gap.partition(".")[0]
+        substance.append(["under" if whole.startswith("-") else "over", str(len(whole.lstrip("-")))])
     content = pb.Drift()
     content.CopyFrom(drift)
     for name in _OURS:

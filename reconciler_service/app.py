@@ -28,6 +28,7 @@ from reconciler_service.correct import Action
 from reconciler_service.cycle import Cycle, Rules
 from reconciler_service.desk import Desk
 from reconciler_service.enforce import Enforcer
+from reconciler_service.equity_watch import EquityRules, EquityWatch
 from reconciler_service.evidence import Search
 from reconciler_service.feed import Feed
 from reconciler_service.findings import Kind
@@ -79,7 +80,11 @@ class ReconcilerApp:
         self._lease = Lease(book.log, settings.reconciler_lease_ttl)
         shares = targets(settings)
         shares = targets(settings)
-        cycle = Cycle(book, how, portfolio=Portfolio(shares, lambda: self.runner.desks))
+        watch = EquityWatch(
+            book,
+            EquityRules(settings.equity_tolerance, settings.equity_alerts, how.search.quote, settings.venue_timeout),
+        )
+        cycle = Cycle(book, how, portfolio=Portfolio(shares, lambda: self.runner.desks), equity=watch)
         interval_s = settings.reconciliation_interval
         self.runner = Runner(cycle, desks, missing, interval_s, self.is_active, self._grow)
         self._feed = Feed(Book(self._streams).log)

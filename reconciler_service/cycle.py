@@ -17,12 +17,13 @@ import grpc
 import structlog
 from trueup.types.v1 import drift_pb2
 
-from reconciler_service import convert
+from reconciler_service import convert, equity_watch
 from reconciler_service.allocation_watch import Watch
 from reconciler_service.book import Book, Reading
 from reconciler_service.compare import compare, scope_of
 from reconciler_service.confirm import NOTHING, Look, Suspicion, Verdict, doubt_again, observe
 from reconciler_service.desk import Desk
+from reconciler_service.equity_watch import EquityFindings, EquityWatch
 from reconciler_service.evidence import Search, explain_all
 from reconciler_service.findings import Explanation, Key, Kind, OpenCase
 from reconciler_service.model import Outcome, ScopeReading, Snapshot
@@ -110,9 +111,11 @@ class Cycle:
         rules: Rules,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         portfolio: Portfolio | None = None,
+        equity: EquityWatch | None = None,
     ) -> None:
-        """``portfolio`` None: the allocation is not watched."""
+        """``portfolio`` and ``equity`` None: the allocation, or what accounts are worth, is not watched."""
         self._portfolio = portfolio
+        self._equity = equity
         self._book = book
         self._rules = rules
         self._clock = clock
@@ -138,13 +141,14 @@ class Cycle:
         due, notes = _orders(sights, explanations, self._rules.policies)
         drifts = _describe(sights, explanations, {case.key for case in cases}, notes, run.run_id)
         shares = await self._allocation(sights, run.run_id)
-        drifts += shares.drifts
-        self._summarise(run, sights, shares)
+        worth = await self._worth(sights, run.run_id)
+        drifts += [*shares.drifts, *worth.drifts]
+        self._summarise(run, sights, shares, worth)
         if dry_run:
             shown = [*drifts, *_suspects(sights, run.run_id)]
             return Result(run, tuple(shown), run.local_revision)
         resolved = [drift_id for sight in sights for drift_id in sight.verdict.resolved]
-        resolved = [*shares.resolved, *resolved][:MOST_RESOLVED]
+        resolved = [*shares.resolved, *worth.resolved, *resolved][:MOST_RESOLVED]
         sent = _fitting(drifts)
         answer = await self._book.record(run, sent, resolved)
         # The ledger opens no case of a position that has moved since it was compared: that is no drift, not yet.
@@ -157,6 +161,8 @@ class Cycle:
             desk.notes = {key: note for key, note in desk.notes.items() if key in due}
         if self._portfolio is not None:
             self._portfolio.watch = shares.watch
+        if self._equity is not None:
+            self._equity.accounts = worth.accounts
         return Result(answer.run, tuple(answer.drifts), answer.revision, due)
 
     async def _look_until_settled(self, desks: Sequence[Desk]) -> tuple[list[_Sight], list[OpenCase]]:
@@ -210,6 +216,12 @@ class Cycle:
         reads = [(check.scope, check.snapshot) for sight in sights for check in sight.checks.values()]
         return await self._portfolio.look(reads, self._book, run_id)
 
+    async def _worth(self, sights: Sequence[_Sight], run_id: str) -> EquityFindings:
+        if self._equity is None:
+            return EquityFindings()
+        looks = [equity_watch.Look(one.desk, one.snapshot, one.verdict, one.reading.revision) for one in sights]
+        return await self._equity.look(looks, run_id)
+
     async def _push_marks(self, sights: Sequence[_Sight]) -> None:
         """Marks are a by-product: the next cycle brings newer ones, so their failure is only worth a line."""
         checks = [check for sight in sights for check in sight.checks.values()]
@@ -219,14 +231,15 @@ class Cycle:
         except grpc.aio.AioRpcError as error:
             _log.warning("marks not stored", code=error.code().name, detail=error.details())
 
-    def _summarise(self, run: drift_pb2.Run, sights: Sequence[_Sight], shares: Findings) -> None:
+    def _summarise(self, run: drift_pb2.Run, sights: Sequence[_Sight], shares: Findings, worth: EquityFindings) -> None:
         run.finished_at.FromDatetime(self._clock())
         readings = [sight.reading for sight in sights]
         readings += [check.reading for sight in sights for check in sight.checks.values()]
         run.local_revision = min((reading.revision for reading in readings), default=0)
-        run.confirmed += len(shares.drifts)
+        run.equity.extend(worth.checks)
+        run.confirmed += len(shares.drifts) + len(worth.drifts)
         run.suspected += shares.watch.suspected
-        run.resolved += len(shares.resolved)
+        run.resolved += len(shares.resolved) + len(worth.resolved)
         for sight in sights:
             run.source = convert.source(sight.snapshot.source)
             run.checks.extend(

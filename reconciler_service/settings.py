@@ -122,6 +122,10 @@ class ReconcilerSettings(Settings):
     allocation_release: Fraction | None = Field(
         default=None, description="A share's case ends only within this; by default 4/5 of ALLOCATION_TOLERANCE."
     )
+    equity_tolerance: Annotated[Decimal, Field(ge=0)] = Field(
+        default=Decimal(1), description="USD that an account may be worth more or less than explained."
+    )
+    equity_alerts: bool = Field(default=False, description="Make a drift of such a gap; else runs only report it.")
     quote_currencies: str = Field(default="USD,USDC", description="Currencies that count as USD, comma separated.")
 
     @model_validator(mode="after")

@@ -112,6 +112,7 @@ class TestVenue:
     """A venue that says what the test tells it to. ``error`` is raised instead of an answer."""
 
     __test__ = False
+    tells_flows = False
     budget_left = 960
     source = Source.SIMULATED
 

@@ -34,6 +34,7 @@ class Venue(Protocol):
     name: str  # e.g. "hyperliquid"
     account: str  # our name for it, e.g. "main"
     source: Source
+    tells_flows: bool  # whether ``cash_flows`` are all that moves balances without a trade
 
     async def check(self) -> None:
         """Refuse an address or key that cannot be right. Raises VenueRefused or VenueUnreachable."""

@@ -59,6 +59,7 @@ class Coinbase:
     """Implements ``Venue``. Safe to use from many tasks of one event loop."""
 
     name = "coinbase"
+    tells_flows = False
 
     def __init__(
         self,

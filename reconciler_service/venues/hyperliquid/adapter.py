@@ -54,6 +54,7 @@ class Hyperliquid:
     """Implements ``Venue``. Safe to use from many tasks of one event loop."""
 
     name = "hyperliquid"
+    tells_flows = True
 
     def __init__(
         self,
