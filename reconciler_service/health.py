@@ -19,6 +19,25 @@ class State(Enum):
     STARTING = "STARTING"
 
 
+class PushState(Enum):
+    """OFF: the venue does not push, or is told not to. DOWN: no connection, or not all of it is subscribed yet."""
+
+    OFF = "OFF"
+    DOWN = "DOWN"
+    UP = "UP"
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """How a venue's WebSocket is doing. Polling goes on whatever it does, so it is no part of ``Health.state``."""
+
+    state: PushState = PushState.OFF
+    up_since: datetime | None = None  # all subscriptions of this connection were there
+    last_message_at: datetime | None = None  # of any kind, heartbeats too
+    last_error: str = ""  # kept after recovery, without secrets
+    changes: int = 0  # reasons to look since the process began, one a connection included
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """One account at one venue. ``last_ok_at`` is when a read of every scope was last requested."""
@@ -33,6 +52,7 @@ class Health:
     positions: int = 0  # in the last good check
     mode: str = ""  # how the venue keeps the account, in its own word; "" where it has none
     clock_skew: timedelta | None = None  # the venue's clock minus ours; None: not measured
+    push: Push = Push()
 
 
 def after(health: Health, snapshot: Snapshot, budget_left: int) -> Health:

@@ -172,6 +172,9 @@ class TestVenue:
             raise self.error
         return [one for one in self.flows if one.time >= since]
 
+    def watch(self) -> None:
+        return None
+
     async def close(self) -> None:
         self.closed = True
 

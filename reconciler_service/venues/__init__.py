@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from reconciler_service.health import Push
 from reconciler_service.model import CashFlow, Snapshot, Source, VenueFill
 
 
@@ -26,6 +27,17 @@ class VenueRefused(VenueError): ...
 
 
 class VenueDataError(VenueError): ...
+
+
+class Watch(Protocol):
+    """What a venue says of its own accord. No word of it is taken for a position: it is a reason to look, now."""
+
+    @property
+    def state(self) -> Push:
+        """How it is doing."""
+
+    async def run(self, on_change: Callable[[], None]) -> None:
+        """Listen until cancelled, and call back when something may have changed. What fails is tried again."""
 
 
 class Venue(Protocol):
@@ -51,6 +63,9 @@ class Venue(Protocol):
     @property
     def budget_left(self) -> int:
         """Request weight left in the current minute."""
+
+    def watch(self) -> Watch | None:
+        """A new watch over the account; None where the venue does not push. Polling never depends on it."""
 
     async def close(self) -> None:
         """Give back connections."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,8 +12,11 @@ import pytest
 
 from reconciler_service.venues import VenueRefused, VenueUnreachable
 from reconciler_service.venues.coinbase import decode, errors, fills, products
+from reconciler_service.venues.coinbase.auth import key
 from reconciler_service.venues.coinbase.fields import exact
+from reconciler_service.venues.coinbase.push import CoinbaseDialect
 from reconciler_service.venues.http import Reply, parse, read_reply
+from tests.coinbase_samples import KEY_NAME, SEC1
 from tests.conftest import RECORDED
 
 FOLDER = RECORDED / "coinbase"
@@ -35,7 +39,6 @@ NOT_READ = {
     "Account_GetFeeInfo": "fee tiers",
     "Account_GetFuturesCurrentMarginWindow": "margin times",
     "Account_GetPortfolio.json": "floats where /accounts has strings",
-    "ws_": "pushed, not read over REST",
 }
 # Paths that the venue retired, and that are never called.
 RETIRED = {
@@ -52,6 +55,25 @@ def load(file: str) -> Any:
 def raw(file: str) -> Any:
     """The same, read by the standard parser alone: what the decoders are checked against."""
     return json.loads((FOLDER / file).read_bytes(), parse_float=Decimal)
+
+
+def check_push(file: str) -> None:
+    """Frames as the venue sends them: none breaks the format, none of these is a change, and what we ask is asked so."""
+    said = json.loads((FOLDER / file).read_bytes())
+    dialogue = said if isinstance(said, list) else [{"dir": "server", "msg": said}]
+    listening = CoinbaseDialect(key(KEY_NAME, SEC1), ["wss://nowhere"], lambda: datetime.now(UTC))
+    asked = {json.loads(one)["channel"]: json.loads(one) for one in listening.hello()}
+    for step in dialogue:
+        message = step["msg"]
+        if step["dir"] == "client":
+            ours = asked.get(message["channel"], message)
+            assert ours | {"jwt": ""} == message | {"jwt": ""}
+            continue
+        message.pop("sequence_num", None)  # put together from several recordings: they do not count on
+        told = listening.hear(json.dumps(message))
+        assert bool(told.error) == told.is_over == (message.get("type") == "error")
+        assert not told.change
+        assert message.get("channel") not in listening.missing
 
 
 def check_account(found: decode.Account, row: dict[str, Any]) -> None:
@@ -229,6 +251,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
     "list_portfolios": check_portfolios,
     "Account_GetPortfolios": check_portfolios,
     "Account_GetFuturesBalanceSummary": check_summary,
+    "ws_": check_push,
 } | dict.fromkeys({**NOT_READ, **RETIRED}, check_numbers)
 
 

@@ -400,16 +400,6 @@ def test_funding_and_ledger() -> None:
         history.funding([{"time": 1, "delta": delta | {"usdc": "NaN"}}])
 
 
-def test_ws_messages() -> None:
-    data = {"isSnapshot": True, "user": "0xABC", "fills": [fill(liquidation={"liquidatedUser": "0xabc"})]}
-    assert history.ws_fills({"channel": "userFills", "data": data})[0].liquidation
-    assert history.ws_message({"channel": "error", "data": "Already subscribed: {}"})[0] == "error"
-    with pytest.raises(VenueRefused, match="Invalid"):
-        history.ws_message({"channel": "error", "data": "Invalid subscription"})
-    with pytest.raises(VenueDataError, match="expected a userFills"):
-        history.ws_fills({"channel": "pong"})
-
-
 def test_a_k_coin_is_a_thousand_in_its_own_unit_everywhere() -> None:
     """Size, price, value, mark and fill all speak of kPEPE: 1000 PEPE. Nothing is ever converted, so nothing can be off."""
     wire = {"coin": "kPEPE", "szi": "-25000.0", "entryPx": "0.011", "positionValue": "280.85", "liquidationPx": "0.02"}

@@ -30,8 +30,10 @@ from reconciler_service.venues.coinbase.catalogue import IN_A_PATH, Catalogue
 from reconciler_service.venues.coinbase.client import Client
 from reconciler_service.venues.coinbase.fills import Order, Row
 from reconciler_service.venues.coinbase.futures import FuturesReader
+from reconciler_service.venues.coinbase.push import CoinbaseDialect
 from reconciler_service.venues.coinbase.spot import SpotReader
 from reconciler_service.venues.http import HttpSettings, Retries, Timeouts, base_of
+from reconciler_service.venues.push import SocketWatch
 
 BASE_URL = "https://api.coinbase.com"
 REQUESTS_PER_SECOND = 2.5  # 9 000 an hour; the lowest limit the vendor names is 10 000 an hour
@@ -72,13 +74,15 @@ class Coinbase:
         settings: Settings | None = None,
         budget: WeightBudget | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        push_urls: Sequence[str] = (),
     ) -> None:
         """``account`` is our name for the portfolio that the key is bound to; ``clock`` gives aware times.
 
         ``budget`` is by default shared by all adapters of the same ``base_url``. ``jwt_host`` stays the venue's own
-        even where ``base_url`` is not. Raises VenueRefused for either that cannot be; no connection is made here.
+        even where ``base_url`` is not. ``push_urls`` are the WebSocket's, none to watch nothing. Raises VenueRefused for either that cannot be; no connection is made here.
         """
         self._key = key
+        self._push_urls = tuple(push_urls)
         self._settings = settings or Settings()
         self._clock = clock
         budget = budget or WeightBudget.shared(str(base_of(base_url).origin()), per_minute(REQUESTS_PER_SECOND))
@@ -101,6 +105,15 @@ class Coinbase:
     def budget_left(self) -> int:
         """Requests left in the current minute, by our own budget or by the venue's word, whichever is less."""
         return self._client.left
+
+    def watch(self) -> SocketWatch | None:
+        """A watch over the portfolio."""
+        if not self._push_urls:
+            return None
+        now, futures = (lambda: self._client.now), self._settings.futures != "off"
+        return SocketWatch(
+            CoinbaseDialect(self._key, self._push_urls, now, futures=futures), f"{self.name} {self.account}"
+        )
 
     async def close(self) -> None:
         """Close the connections."""

@@ -56,14 +56,15 @@ class Key:
 
     def token(self, method: str, path: str, now: datetime, host: str = JWT_HOST) -> str:
         """A fresh token for one request. ``path`` is without query, ``now`` the venue's time as far as we know it."""
+        return self._signed(now, {"uri": f"{method} {host}{path}"})
+
+    def socket_token(self, now: datetime) -> str:
+        """A fresh token for one subscription on a WebSocket: it binds no request."""
+        return self._signed(now, {})
+
+    def _signed(self, now: datetime, bound: dict[str, str]) -> str:
         start = (now - EPOCH) // timedelta(seconds=1) - BACKDATED_S
-        claims = {
-            "iss": "cdp",
-            "sub": self.name,
-            "nbf": start,
-            "exp": start + LIFE_S,
-            "uri": f"{method} {host}{path}",
-        }
+        claims = {"iss": "cdp", "sub": self.name, "nbf": start, "exp": start + LIFE_S, **bound}
         headers = {"kid": self.name, "nonce": secrets.token_hex(16)}
         return jwt.encode(claims, self._private, self.algorithm, headers)
 

@@ -69,6 +69,11 @@ class Client:
         """The venue's clock minus ours, as it was measured last; None before that."""
         return self._skew if self._is_measured else None
 
+    @property
+    def now(self) -> datetime:
+        """The venue's time as far as we know it."""
+        return self._clock() + self._skew
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()
@@ -131,7 +136,7 @@ class Client:
         full = f"{ROOT}{path}"
 
         async def headers() -> Mapping[str, str]:
-            token = self._key.token("GET", full, self._clock() + self._skew, self._jwt_host)
+            token = self._key.token("GET", full, self.now, self._jwt_host)
             return {"Authorization": f"Bearer {token}"}
 
         label = f"coinbase {what}"

@@ -28,7 +28,9 @@ from reconciler_service.venues.hyperliquid.client import Client
 from reconciler_service.venues.hyperliquid.dexes import DexReader, unread
 from reconciler_service.venues.hyperliquid.family import Family
 from reconciler_service.venues.hyperliquid.modes import Mode
+from reconciler_service.venues.hyperliquid.push import HyperliquidDialect
 from reconciler_service.venues.hyperliquid.spot import SpotReader, SpotSettings
+from reconciler_service.venues.push import SocketWatch
 from reconciler_service.venues.wire import EPOCH, milliseconds
 
 BASE_URL = "https://api.hyperliquid.xyz"
@@ -66,13 +68,16 @@ class Hyperliquid:
         settings: Settings | None = None,
         budget: WeightBudget | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        push_urls: Sequence[str] = (),
     ) -> None:
         """``address`` is the public 0x address of a master, sub-account or vault: VenueRefused if it cannot be one.
 
         ``account`` is our name for it. ``budget`` is by default shared by all adapters of the same ``base_url``.
         ``clock`` gives aware times. No connection is made here.
+        ``push_urls`` are the WebSocket's and those of its stand-ins, none to watch nothing.
         """
         self._address = checked_address(address)
+        self._push_urls = tuple(push_urls)
         self._settings = settings or Settings()
         self._clock = clock
         self._base_url = base_url
@@ -90,6 +95,11 @@ class Hyperliquid:
     def budget_left(self) -> int:
         """Weight left in the current minute, of the 960 that we allow ourselves."""
         return self._client.left
+
+    def watch(self) -> SocketWatch | None:
+        """A watch over the address."""
+        urls = self._push_urls
+        return SocketWatch(HyperliquidDialect(self._address, urls), f"{self.name} {self.account}") if urls else None
 
     async def close(self) -> None:
         """Close the connections."""

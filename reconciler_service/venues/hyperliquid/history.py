@@ -11,7 +11,7 @@ from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from reconciler_service.model import VenueFill
-from reconciler_service.venues import VenueDataError, VenueRefused
+from reconciler_service.venues import VenueDataError
 from reconciler_service.venues.wire import EXACT, amount, denoised, fields, instant, integer, milliseconds, name, rows
 from reconciler_service.venues.wire import text as text_of
 
@@ -136,25 +136,6 @@ def ledger(raw: object) -> list[LedgerEntry]:
             )
         )
     return sorted(found, key=lambda entry: entry.time)
-
-
-def ws_message(raw: object) -> tuple[str, object]:
-    """A WebSocket message as (channel, data). ``error`` is VenueRefused, unless it only says "Already subscribed"."""
-    message = fields(raw, "message")
-    channel = text_of(message.get("channel"), "channel")
-    data = message.get("data")
-    if channel == "error" and not str(data).startswith("Already subscribed"):
-        raise VenueRefused(f"hyperliquid says: {str(data)[:200]}")
-    return channel, data
-
-
-def ws_fills(raw: object) -> list[VenueFill]:
-    """The fills of a ``userFills`` message, snapshot or update."""
-    channel, data = ws_message(raw)
-    if channel != "userFills":
-        raise VenueDataError(f"expected a userFills message, got {channel!r}")
-    payload = fields(data, "userFills")
-    return fills(payload.get("fills"), str(payload.get("user") or "").lower())
 
 
 def _execution(row: dict[str, object], user: str) -> Execution:
