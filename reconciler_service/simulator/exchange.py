@@ -80,7 +80,8 @@ class Exchange:
 
     def __init__(self, now: Callable[[], int], dexes: Iterable[Dex] = (), markets: Iterable[Market] = ()) -> None:
         self.now = now
-        self.revision = 0
+        self.watchers: set[Callable[[], None]] = set()  # called, in no order, after every change
+        self._revision = 0
         self.dexes: dict[str, Dex] = {"": Dex("", "main")}
         self.markets: dict[str, Market] = {}
         self.accounts: dict[str, Account] = {}
@@ -95,6 +96,16 @@ class Exchange:
                 raise UnknownMarketError(f"no dex {market.dex!r} for {market.coin}")
             market.check_price(market.mark)
             self.markets[market.coin] = market
+
+    @property
+    def revision(self) -> int:
+        return self._revision
+
+    @revision.setter
+    def revision(self, revision: int) -> None:
+        self._revision = revision
+        for watcher in self.watchers:
+            watcher()
 
     # -- reading ---------------------------------------------------------------------------------
 

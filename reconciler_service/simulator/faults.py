@@ -3,6 +3,10 @@
 A fault names a kind, the request types it hits (all when empty), optionally one dex, how many answers it spoils
 (until cleared when None) and the share of matching requests it takes, drawn from the plan's seed.
 
+The WebSocket goes wrong only where it is named among the types: ``ws/connect`` is the handshake, ``ws/<channel>`` the
+frames of one channel, ``ws`` all of these. A frame can be TRUNCATED, come late (SLOW), twice (DUPLICATE) or not at all
+(LOST), or there is silence (HANG) or the end of the connection (RESET) in its place.
+
 Where several faults match one request, those that only bend an answer add up; of those that replace the answer the
 oldest wins. Addresses that were never heard of need no fault: they answer zeros, as at the venue.
 """
@@ -17,6 +21,7 @@ from typing import Any, Protocol
 
 LONGEST_DELAY_S = 3_600.0
 LARGEST_BODY = 256 * 1024 * 1024
+SOCKET = "ws"
 
 
 class Kind(StrEnum):
@@ -43,6 +48,8 @@ class Kind(StrEnum):
     LATE_FILLS = "late_fills"  # fills made from now on stay invisible for ``delay_s``
     LOST_FILLS = "lost_fills"  # fills made from now on are invisible while the fault lasts
     DUPLICATE_FILLS = "duplicate_fills"  # every fill twice
+    DUPLICATE = "duplicate"  # a frame of the WebSocket twice
+    LOST = "lost"  # a frame of the WebSocket that never comes
 
 
 REPLACING = frozenset(
@@ -110,6 +117,8 @@ class Fault:
 
     def hits(self, kind: str, dex: str | None) -> bool:
         """Whether a request of this type and dex (None: the type has none) is meant."""
+        if kind.startswith(f"{SOCKET}/"):
+            return SOCKET in self.types or kind in self.types
         return (not self.types or kind in self.types) and (self.dex is None or self.dex == dex)
 
     def describe(self) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """Puts a SIMULATED venue on a socket: Hyperliquid's ``POST /info``, and our own control API beside it.
 
 Every answer carries ``Server: SIMULATED``. Loopback only unless told otherwise: the control API has no password.
-There is no ``/exchange`` and never will be; a WebSocket at ``/ws`` would be one more route that encodes with
-``wire`` whenever ``Exchange.revision`` grows.
+There is no ``/exchange`` and never will be. ``/ws`` is the WebSocket.
 """
 
 from __future__ import annotations
@@ -25,7 +24,9 @@ from reconciler_service.simulator.budget import Budget
 from reconciler_service.simulator.control import Control
 from reconciler_service.simulator.exchange import Exchange
 from reconciler_service.simulator.faults import Fault, FaultPlan, Kind
+from reconciler_service.simulator.push import IDLE_S, HyperliquidTalk
 from reconciler_service.simulator.records import UnknownMarketError
+from reconciler_service.simulator.sockets import Sockets
 from reconciler_service.simulator.wire import Style
 
 LARGEST_REQUEST = 64 * 1024
@@ -44,6 +45,14 @@ class InfoServer:
         self.style = style
         self.requests: Counter[str] = Counter()
         self.stopping = asyncio.Event()
+        self.sockets = Sockets(exchange.watchers, plan, self.stopping)
+        self.idle_s = IDLE_S
+
+    async def listen(self, request: web.Request) -> web.StreamResponse:
+        """The WebSocket."""
+        if fault := self.plan.take("ws/connect", None).replacing:
+            return await _spoiled(request, fault, "null")
+        return await self.sockets.converse(request, HyperliquidTalk(self.exchange, self.style, self.idle_s))
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -86,6 +95,7 @@ class RunningServer:
         self.exchange = endpoint.exchange
         self.faults = endpoint.plan
         self.requests = endpoint.requests
+        self.sockets = endpoint.sockets
         self._endpoint = endpoint
         self._runner = runner
 
@@ -117,6 +127,7 @@ async def serve(
     endpoint = InfoServer(exchange, FaultPlan(seed), budget or Budget(time.monotonic), style or Style(seed=seed))
     app = web.Application(client_max_size=LARGEST_REQUEST)
     app.router.add_post("/info", endpoint.handle)
+    app.router.add_get("/ws", endpoint.listen)
     Control(exchange, endpoint.plan, endpoint.requests).add_to(app)
     runner, url = await listen(app, host, port, allow_remote=allow_remote)
     return RunningServer(runner, endpoint, url)

@@ -33,7 +33,7 @@ BOOK = (
 )
 
 IMPATIENT = HttpSettings(retries=Retries(attempts=2, wait_s=0.001, max_wait_s=0.002, jitter_s=0.001, deadline_s=2))
-HURTING = [kind for kind in Kind if kind not in (Kind.HANG, Kind.SLOW, Kind.PARTIAL_SCOPE)]
+HURTING = [kind for kind in Kind if kind not in (Kind.HANG, Kind.SLOW, Kind.PARTIAL_SCOPE, Kind.DUPLICATE, Kind.LOST)]
 
 
 class Desk:

@@ -100,10 +100,12 @@ async def test_unknown_coin_and_dex(client):
 
 
 async def test_nothing_of_a_venue_can_be_changed(client):
-    for path in ("exchange", "order", "ws", ""):
+    for path in ("exchange", "order", ""):
         async with client.session.post(f"{client.url}/{path}", json={"type": "order"}) as response:
             assert response.status == 404
     async with client.session.get(f"{client.url}/info") as response:
+        assert response.status == 405
+    async with client.session.post(f"{client.url}/ws", json={"type": "order"}) as response:
         assert response.status == 405
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from reconciler_service.simulator.coinbase import scenario, wire
-from reconciler_service.simulator.coinbase.gate import ApiKey
+from reconciler_service.simulator.coinbase.gate import ApiKey, Gate
 from reconciler_service.simulator.coinbase.portfolio import Portfolio
+from reconciler_service.simulator.coinbase.push import CoinbaseTalk
 from reconciler_service.simulator.coinbase.scenario import DATED
 from reconciler_service.simulator.coinbase.wire import Style
+from reconciler_service.venues.coinbase.auth import key
+from tests.coinbase_samples import EC, KEY_NAME, SEC1
 from tests.conftest import RECORDED
 
 NOW_MS = 1_795_356_000_123
@@ -60,6 +64,29 @@ def test_a_simulated_answer_has_the_recorded_shape(name: str) -> None:
     assert set(ours) - set(real) <= OURS | {".alias", ".display_name"}
     unread = {path for path in set(real) - set(ours) if "product" not in name}
     assert not unread, "the simulator leaves out what the venue sends"
+
+
+@pytest.mark.parametrize("file", ["ws_User", "ws_FuturesBalance", "ws_Heartbeat"])
+def test_simulated_frames_have_the_recorded_shape(file: str) -> None:
+    path = RECORDED / "coinbase" / "jkorf" / f"{file}.json"
+    if not path.is_file():
+        pytest.skip(f"no recorded payload at {path}")
+    asked, *real = [step["msg"] for step in json.loads(path.read_bytes())]
+    made = portfolio()
+    talk = CoinbaseTalk(made, Gate([ApiKey(KEY_NAME, EC.public_key())], lambda: NOW_MS))
+    token = key(KEY_NAME, SEC1).socket_token(datetime.fromtimestamp(NOW_MS / 1000, UTC))
+    frames = list(talk.answer(json.dumps(asked | {"jwt": token})))
+    made.trade("BTC-USD", is_buy=True, size=Decimal("0.1"))  # an order; a snapshot here holds none that are open
+    frames += talk.news()
+    ours = {frame.channel: json.loads(frame.text) for frame in frames}
+    assert [json.loads(frame.text)["sequence_num"] for frame in frames] == list(range(len(frames)))
+    assert set(ours) == {one["channel"] for one in real}
+    for message in real:
+        theirs, mine = shape(message), shape(ours[message["channel"]])
+        apart = {path for path in set(theirs) ^ set(mine) if "perpetual_futures_positions" not in path}
+        assert not apart, message["channel"]
+        same = set(theirs) & set(mine) - {".events[].heartbeat_counter"}  # recorded as a text and as a number
+        assert {path: theirs[path] for path in same} == {path: mine[path] for path in same}
 
 
 def test_the_breakdown_holds_floats() -> None:

@@ -14,6 +14,7 @@ from reconciler_service.simulator import info, scenario, server
 from reconciler_service.simulator.exchange import Exchange
 from reconciler_service.simulator.faults import Faults
 from reconciler_service.simulator.floor import SpotFloor
+from reconciler_service.simulator.push import HyperliquidTalk
 from reconciler_service.simulator.records import SpotBalance
 from reconciler_service.simulator.wire import Style
 from tests.conftest import RECORDED
@@ -176,6 +177,33 @@ def test_keys_and_types_equal_the_recorded_ones(exchange, name, body, ours_only,
     assert set(theirs) - set(ours) <= theirs_only
     for path in set(ours) & set(theirs) - varying:
         assert ours[path] == theirs[path], path
+
+
+def test_frames_of_the_socket_have_the_recorded_keys_and_types(exchange):
+    talk = HyperliquidTalk(exchange, Style())
+    asked = [{"type": kind, "user": DESK} for kind in ("userFills", "spotState")]
+    texts = [frame for one in asked for frame in talk.answer(json.dumps({"method": "subscribe", "subscription": one}))]
+    ours = {frame.channel: shape(json.loads(frame.text)) for frame in texts}
+    cases = {"userFills": "ws_userFills_snapshot", "spotState": "ws_spotState"}
+    unlike = {f".data.fills[].{leaf}" for leaf in ("twapId", "feeToken", "cloid", "liquidationMarkPx", "liquidation")}
+    unlike |= {f".data.fills[].liquidation.{leaf}" for leaf in ("liquidatedUser", "markPx", "method")}
+    for channel, name in cases.items():
+        theirs = shape(load(f"ccxt_comments/{name}"))
+        other = {
+            path for path in set(ours[channel]) ^ set(theirs) if "tokenToAvailable" not in path
+        }  # portfolio margin
+        assert other <= unlike
+        assert all(ours[channel][path] == theirs[path] for path in set(ours[channel]) & set(theirs))
+    theirs = shape(load("ccxt_comments/ws_subscriptionResponse"))
+    assert {path for path in theirs if path.count(".") < 3} == {
+        path for path in ours["subscriptionResponse"] if path.count(".") < 3
+    }
+    assert [json.loads(frame.text) for frame in talk.answer('{"method":"ping"}')] == [load("errors/ws_pong")]
+    for name, sent in (("ws_error_bad_request", "{"), ("ws_error_invalid_subscription", '{"method":"subscribe"}')):
+        recorded = load(f"errors/{name}")
+        (told,) = [json.loads(frame.text) for frame in talk.answer(sent)]
+        assert (set(told), told["channel"]) == (set(recorded), recorded["channel"])
+        assert told["data"].split()[:2] == recorded["data"].split()[:2]
 
 
 def test_allmids_is_a_flat_map_of_strings(exchange):

@@ -145,3 +145,14 @@ def test_how_numbers_and_times_are_spelled() -> None:
         "1970-01-01T00:00:01.5Z",
         "1970-01-01T00:00:00.00100009Z",
     )
+
+
+def test_a_token_for_a_subscription_names_no_request(gate: Gate) -> None:
+    bare = {name: value for name, value in CLAIMS.items() if name != "uri"}
+    token = jwt.encode(bare, EC, "ES256", HEADER)
+    assert gate.admit_socket(token) is not None
+    assert gate.admit_socket(token) is None, "sent before"
+    assert gate.admit_socket(bearer(header={"nonce": "m"}).removeprefix("Bearer ")) is None
+    assert gate.admit("Bearer " + jwt.encode(bare, EC, "ES256", HEADER | {"nonce": "o"}), "GET", PATH) is None
+    for wrong in ("", "x", token[:-2]):
+        assert gate.admit_socket(wrong) is None

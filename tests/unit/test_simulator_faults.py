@@ -158,3 +158,18 @@ def test_weights():
     assert [info.weight(kind) for kind in ("clearinghouseState", "userRole", "userFills", "meta")] == [2, 60, 20, 20]
     assert info.surcharge("userFills", [0] * 2_000) == 100
     assert info.surcharge("perpDexs", [0] * 2_000) == 0
+
+
+@pytest.mark.parametrize(
+    ("types", "hits"),
+    [
+        ({"ws"}, [True, True, False]),
+        ({"ws/userFills"}, [True, False, False]),
+        ({"ws/connect", "meta"}, [False, True, True]),
+        (set(), [False, False, True]),
+    ],
+)
+def test_the_socket_goes_wrong_only_where_it_is_named(exchange, types, hits):
+    plan = FaultPlan()
+    plan.add(Fault(Kind.RESET, types=frozenset(types)), exchange)
+    assert [plan.take(kind, None).replacing is not None for kind in ("ws/userFills", "ws/connect", "meta")] == hits

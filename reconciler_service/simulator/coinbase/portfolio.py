@@ -39,6 +39,7 @@ class Portfolio:
         self.now = now
         self.uuid = uuid
         self.revision = 0
+        self.watchers: set[Callable[[], None]] = set()  # called, in no order, after every change
         self.is_enrolled = True  # in futures
         self.markets: dict[str, Market] = {}
         self.wallets: dict[str, Wallet] = {}  # by uuid
@@ -67,7 +68,7 @@ class Portfolio:
         at = self.now()
         frozen = Portfolio(lambda: at, self.uuid)
         for name, value in vars(self).items():
-            if name != "now":
+            if name not in ("now", "watchers"):
                 setattr(frozen, name, copy.deepcopy(value))
         return frozen
 
@@ -195,6 +196,8 @@ class Portfolio:
 
     def _changed(self) -> None:
         self.revision += 1
+        for watcher in self.watchers:
+            watcher()
 
 
 def _unit(market: Market) -> Decimal:

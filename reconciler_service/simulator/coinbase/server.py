@@ -1,4 +1,4 @@
-"""Puts a SIMULATED Coinbase on a socket: ``GET /api/v3/brokerage/...``, and our own control API beside it.
+"""Puts a SIMULATED Coinbase on a socket: ``GET /api/v3/brokerage/...``, ``/ws``, and our own control API beside it.
 
 Every answer carries ``Server: SIMULATED``, and every one to a key what is left of its rate limit. Loopback only unless
 told otherwise: the control API has no password. No order endpoint exists, and none ever will.
@@ -21,9 +21,11 @@ from reconciler_service.simulator.coinbase.answers import Ask, Refused
 from reconciler_service.simulator.coinbase.control import Control
 from reconciler_service.simulator.coinbase.gate import ApiKey, Gate
 from reconciler_service.simulator.coinbase.portfolio import Portfolio
+from reconciler_service.simulator.coinbase.push import CoinbaseTalk
 from reconciler_service.simulator.coinbase.wire import Style
 from reconciler_service.simulator.faults import Fault, FaultPlan, Kind
 from reconciler_service.simulator.server import CDN_PAGE, LARGEST_REQUEST, listen, padded, reset
+from reconciler_service.simulator.sockets import Sockets
 
 REQUESTS_PER_MINUTE = 600
 UNAUTHORIZED = "Unauthorized\n"
@@ -43,6 +45,13 @@ class Brokerage:
         self.requests: Counter[str] = Counter()
         self.refused_paths: list[str] = []  # what was asked for and does not exist
         self.stopping = asyncio.Event()
+        self.sockets = Sockets(portfolio.watchers, plan, self.stopping)
+
+    async def listen(self, request: web.Request) -> web.StreamResponse:
+        """The WebSocket."""
+        if fault := self.plan.take("ws/connect", None).replacing:
+            return await _spoiled(request, fault, "null")
+        return await self.sockets.converse(request, CoinbaseTalk(self.portfolio, self.gate))
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -94,6 +103,7 @@ class RunningServer:
         self.gate = brokerage.gate
         self.faults = brokerage.plan
         self.requests = brokerage.requests
+        self.sockets = brokerage.sockets
         self._runner = runner
 
     def fault(self, kind: Kind, **parameters: Any) -> Fault:
@@ -128,6 +138,7 @@ async def serve(
     gate = Gate(keys, portfolio.now, jwt_host)
     brokerage = Brokerage(portfolio, gate, FaultPlan(seed), limits, style or Style())
     app = web.Application(client_max_size=LARGEST_REQUEST)
+    app.router.add_get("/ws", brokerage.listen)
     app.router.add_route("*", answers.ROOT + "/{path:.*}", brokerage.handle)
     Control(portfolio, brokerage.plan, brokerage.requests).add_to(app)
     runner, url = await listen(app, host, port, allow_remote=allow_remote)

@@ -141,6 +141,7 @@ class Hyperliquid:
                 settings=alone,
                 budget=self._budget,
                 clock=self._clock,
+                push_urls=self._push_urls,
             )
             for address, account in found
         ]
