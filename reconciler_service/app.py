@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -48,11 +49,13 @@ from reconciler_service.venues import Venue, VenueRefused
 from reconciler_service.venues.budget import WeightBudget
 from reconciler_service.venues.coinbase import adapter as coinbase
 from reconciler_service.venues.coinbase import auth
+from reconciler_service.venues.coinbase import push as coinbase_push
 from reconciler_service.venues.coinbase.adapter import Coinbase
 from reconciler_service.venues.http import base_of
 from reconciler_service.venues.hyperliquid import adapter as hyperliquid
 from reconciler_service.venues.hyperliquid.adapter import Hyperliquid
 from reconciler_service.venues.hyperliquid.spot import SpotSettings
+from reconciler_service.venues.push import checked_url, socket_url
 
 SERVICES = (reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"],)
 RELEASE = Decimal("0.8")  # of the tolerance, unless it is set
@@ -75,10 +78,9 @@ class ReconcilerApp:
         self._calls = connect(settings.position_address)
         self._streams = connect(settings.position_address, watching=True)
         book = Book(self._calls)
-        desks = [Desk(venue, Health(venue.account, venue.name, venue.source)) for venue in self._venues]
+        desks = [_desk(venue) for venue in self._venues]
         how = rules(settings)
         self._lease = Lease(book.log, settings.reconciler_lease_ttl)
-        shares = targets(settings)
         shares = targets(settings)
         watch = EquityWatch(
             book,
@@ -116,7 +118,14 @@ class ReconcilerApp:
             self.http_port = await self._http.start()
         self._tasks = [asyncio.create_task(self._cycles()), asyncio.create_task(self._feed.run())]
         self._tasks.append(asyncio.create_task(self._lease.keep(self.runner.activate)))
+        for desk in self.runner.desks:
+            self._listen(desk)
         return port
+
+    def _listen(self, desk: Desk) -> None:
+        if desk.watch is not None:
+            run = desk.watch.run(functools.partial(self.runner.push, desk))
+            self._tasks.append(asyncio.create_task(run))
 
     async def _cycles(self) -> None:
         """Begin once it is known whether there is another one who runs them."""
@@ -151,7 +160,10 @@ class ReconcilerApp:
         masters = [venue for venue in self._venues if isinstance(venue, Hyperliquid)]
         found = [member for members in await asyncio.gather(*(one.members() for one in masters)) for member in members]
         self._venues += found
-        return [Desk(venue, Health(venue.account, venue.name, venue.source)) for venue in found]
+        desks = [_desk(venue) for venue in found]
+        for desk in desks:
+            self._listen(desk)
+        return desks
 
     def _health(self) -> list[drift_pb2.VenueHealth]:
         now = datetime.now(UTC)
@@ -170,6 +182,10 @@ async def main(stop: asyncio.Event) -> None:
         _log.info("reconciler is draining")
     finally:
         await app.stop()
+
+
+def _desk(venue: Venue) -> Desk:
+    return Desk(venue, Health(venue.account, venue.name, venue.source), venue.watch())
 
 
 def open_venues(settings: ReconcilerSettings) -> tuple[list[Venue], list[Health]]:
@@ -222,6 +238,9 @@ def _hyperliquid(settings: ReconcilerSettings, account: Account) -> tuple[str, V
         account=account.name,
         base_url=settings.hyperliquid_api_url or hyperliquid.BASE_URL,
         settings=hyperliquid_settings(settings),
+        push_urls=_push_urls(
+            settings, settings.hyperliquid_ws_url, settings.hyperliquid_api_url or hyperliquid.BASE_URL
+        ),
     )
 
 
@@ -261,10 +280,19 @@ def _coinbase(settings: ReconcilerSettings, account: Account) -> tuple[str, Venu
             allow_trading_key=account.allow_trading_key,
         ),
         budget=WeightBudget.shared(str(base_of(base_url).origin()), rate),
+        push_urls=_push_urls(settings, settings.coinbase_ws_url, base_url),
     )
 
 
 _OPENERS = {"hyperliquid": _hyperliquid, "coinbase": _coinbase}
+
+
+def _push_urls(settings: ReconcilerSettings, stated: str, base_url: str) -> tuple[str, ...]:
+    """Where to listen; nowhere when told not to. Raises VenueRefused."""
+    if not settings.push:
+        return ()
+    own = {coinbase.BASE_URL: coinbase_push.URLS}
+    return tuple(map(checked_url, _listed(stated))) or own.get(base_url.rstrip("/")) or (socket_url(base_url),)
 
 
 def _listed(names: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from trueup.types.v1 import drift_pb2, types_pb2
 from reconciler_service.confirm import Suspicion
 from reconciler_service.describe import severity, summary
 from reconciler_service.findings import Change, Explanation, Finding, Key, Kind, OpenCase
-from reconciler_service.health import Health
+from reconciler_service.health import Health, Push
 from reconciler_service.model import (
     BookPosition,
     BookState,
@@ -200,20 +200,37 @@ def check(snapshot: Snapshot, scope: ScopeReading, suspects: Iterable[str] = ())
 
 def health(seen: Health, now: datetime) -> drift_pb2.VenueHealth:
     """How a venue is doing."""
-    age = -1 if seen.last_ok_at is None else max(0, round((now - seen.last_ok_at).total_seconds() * 1_000))
     return drift_pb2.VenueHealth(
         account=seen.account,
         venue=seen.venue,
         state=seen.state.value,
         source=source(seen.source),
         last_ok_at=stamp(seen.last_ok_at),
-        age_ms=age,
+        age_ms=_age_ms(seen.last_ok_at, now),
         last_error=seen.last_error,
         budget_left=seen.budget_left,
         positions=seen.positions,
         account_mode=seen.mode,
         clock_skew_ms=None if seen.clock_skew is None else round(seen.clock_skew.total_seconds() * 1_000),
+        push=push(seen.push, now),
     )
+
+
+def push(seen: Push, now: datetime) -> drift_pb2.PushHealth:
+    """How a venue's WebSocket is doing."""
+    return drift_pb2.PushHealth(
+        state=seen.state.value,
+        up_since=stamp(seen.up_since),
+        last_message_at=stamp(seen.last_message_at),
+        message_age_ms=_age_ms(seen.last_message_at, now),
+        last_error=seen.last_error,
+        changes=seen.changes,
+    )
+
+
+def _age_ms(moment: datetime | None, now: datetime) -> int:
+    """Milliseconds since then, -1 when never."""
+    return -1 if moment is None else max(0, round((now - moment).total_seconds() * 1_000))
 
 
 def with_overview(answer: Overviewed, seen: Overview) -> Overviewed:

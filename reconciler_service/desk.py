@@ -13,8 +13,9 @@ from reconciler_service.confirm import Memory
 from reconciler_service.findings import Explanation, Key
 from reconciler_service.health import Health, after
 from reconciler_service.model import Outcome, Product, ScopeReading, Snapshot, VenuePosition
+from reconciler_service.pace import Pace
 from reconciler_service.trust import Answer
-from reconciler_service.venues import Venue, VenueError, VenueRefused
+from reconciler_service.venues import Venue, VenueError, VenueRefused, Watch
 
 _log = structlog.get_logger("reconciler")
 
@@ -25,6 +26,8 @@ class Desk:
 
     venue: Venue
     health: Health
+    watch: Watch | None = None
+    pace: Pace = field(default_factory=Pace)
     is_checked: bool = False  # the address or key was found good
     memory: Memory = field(default_factory=Memory)
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -71,6 +74,12 @@ class Desk:
         for scope in snapshot.scopes:
             if scope.outcome is Outcome.OK:
                 self.holdings[scope.scope] = scope.positions
+
+    @property
+    def status(self) -> Health:
+        """The health, with what lives by itself: the budget and the push."""
+        push = self.health.push if self.watch is None else self.watch.state
+        return replace(self.health, budget_left=self.venue.budget_left, push=push)
 
     def _failed(self, requested_at: datetime, error: str) -> Snapshot:
         scopes = tuple(replace(scope, outcome=Outcome.FAILED, positions=(), error=error) for scope in self.scopes)

@@ -6,8 +6,9 @@ While another Reconciler is the active one, only what is requested is run.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 import grpc
@@ -40,9 +41,6 @@ class Order:
         )
 
 
-EVERYTHING = Order()
-
-
 class Runner:
     """Owns the desks. ``unconfigured`` are venues that have no credentials: known, and never read.
 
@@ -68,9 +66,10 @@ class Runner:
         self._unconfigured = tuple(unconfigured)
         self._orders: dict[Order, asyncio.Future[Result]] = {}
         self._wake = asyncio.Event()
-        self._soon = ""  # the trigger of a cycle that should not wait for the interval
+        self._is_start_due = False
         self._is_active = is_active
         self._grow = grow
+        self._measure(self._desks)
 
     @property
     def desks(self) -> Sequence[Desk]:
@@ -80,8 +79,7 @@ class Runner:
     @property
     def venues(self) -> list[Health]:
         """How every venue is doing, the unconfigured ones too."""
-        known = [replace(desk.health, budget_left=desk.venue.budget_left) for desk in self._desks]
-        return known + list(self._unconfigured)
+        return [desk.status for desk in self._desks] + list(self._unconfigured)
 
     @property
     def source(self) -> Source | None:
@@ -135,14 +133,18 @@ class Runner:
         self._refuse(order)
         return next(desk for desk in self._desks if order.covers(desk))
 
-    def push(self) -> None:
-        """Run a cycle soon: a venue says that something changed."""
-        self._soon = "push"
-        self._wake.set()
+    def push(self, desk: Desk) -> None:
+        """Run a cycle of one desk at once: its venue says that something changed. Many pushes wait for one cycle.
+
+        While another Reconciler is the active one, it is that one's to look.
+        """
+        if self._is_active():
+            desk.pace.push(asyncio.get_running_loop().time())
+            self._wake.set()
 
     def activate(self) -> None:
         """Run a cycle soon: this process has become the active one."""
-        self._soon = "start"
+        self._is_start_due = True
         self._wake.set()
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -152,9 +154,13 @@ class Runner:
         try:
             while not stop.is_set():
                 if trigger == "start":
-                    self._soon = ""  # this is it
-                if trigger != "request":
-                    is_done = not self._is_active() or await self._run(EVERYTHING, trigger)
+                    self._is_start_due = False  # this is it
+                if trigger == "push":
+                    pushed = [desk for desk in self._desks if _wait_s(desk, now()) <= 0]
+                    is_done = await self._run(pushed, trigger)
+                    due = due if is_done else min(due, now() + RETRY_S)
+                elif trigger != "request":
+                    is_done = not self._is_active() or await self._run_all(trigger)
                     due = now() + (self.interval_s if is_done else min(self.interval_s, RETRY_S))
                 await self._serve_orders()
                 trigger = await self._next(stopping, due)
@@ -164,30 +170,48 @@ class Runner:
 
     async def _next(self, stopping: asyncio.Task[bool], due: float) -> str:
         """Wait for something to do, and say what. Orders and pushes may have come during the last cycle."""
-        self._wake.clear()
-        if not self._orders and not self._soon:
+        now = asyncio.get_running_loop().time
+        while not stopping.done():
+            self._wake.clear()
+            if self._is_start_due:
+                return "start"
+            if now() >= due:
+                return "interval"  # neither orders nor pushes keep it from its turn
+            if self._orders:
+                return "request"
+            until_push = min((_wait_s(desk, now()) for desk in self._desks if self._is_active()), default=math.inf)
+            if until_push <= 0:
+                return "push"
             wake = asyncio.create_task(self._wake.wait())
-            timeout = max(0.0, due - asyncio.get_running_loop().time())
+            timeout = min(max(0.0, due - now()), until_push)
             await asyncio.wait({wake, stopping}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             wake.cancel()
-        if self._soon:
-            trigger, self._soon = self._soon, ""
-            return trigger
-        is_due = asyncio.get_running_loop().time() >= due  # orders must not keep the interval from its turn
-        return "request" if self._orders and not is_due else "interval"
+        return "stop"
 
     async def _serve_orders(self) -> None:
+        if self._orders:
+            await self._discover()
         orders, self._orders = self._orders, {}
         for order, future in orders.items():
-            await self._run(order, "request", future)
-
-    async def _run(self, order: Order, trigger: str, waiting: asyncio.Future[Result] | None = None) -> bool:
-        try:
-            await self._discover()
             desks = [desk for desk in self._desks if order.covers(desk)]
-            if not desks:
-                return True
-            result = await self._reconcile(desks, order, trigger)
+            await self._run(desks, "request", future, dry_run=order.dry_run)
+
+    async def _run_all(self, trigger: str) -> bool:
+        await self._discover()
+        return await self._run(self._desks, trigger)
+
+    async def _run(
+        self,
+        desks: Sequence[Desk],
+        trigger: str,
+        waiting: asyncio.Future[Result] | None = None,
+        *,
+        dry_run: bool = False,
+    ) -> bool:
+        if not desks:
+            return True
+        try:
+            result = await self._reconcile(desks, trigger, dry_run=dry_run)
         except asyncio.CancelledError:
             if waiting is not None and not waiting.done():
                 waiting.set_exception(_draining())
@@ -202,7 +226,7 @@ class Runner:
                 waiting.set_exception(error)
                 waiting.exception()  # it is the callers' to raise, and they may have left
             return False
-        if not order.dry_run:
+        if not dry_run:
             self.last = result
         if waiting is not None:
             waiting.set_result(result)
@@ -210,14 +234,24 @@ class Runner:
 
     async def _discover(self) -> None:
         try:
-            self._desks += tuple(await self._grow()) if self._grow is not None else ()
+            found = tuple(await self._grow()) if self._grow is not None else ()
         except Exception:  # noqa: BLE001 - the desks that are known do not depend on it
             _log.exception("looking for more accounts failed")
+            return
+        self._measure(found)
+        self._desks += found
 
-    async def _reconcile(self, desks: Sequence[Desk], order: Order, trigger: str) -> Result:
+    @staticmethod
+    def _measure(desks: Sequence[Desk]) -> None:
+        for desk in desks:
+            desk.pace.full = desk.venue.budget_left
+
+    async def _reconcile(self, desks: Sequence[Desk], trigger: str, *, dry_run: bool) -> Result:
         async with self.turn:
-            result = await self._cycle.run(desks, trigger, dry_run=order.dry_run)
-        return result if self.then is None or order.dry_run else await self.then(result)
+            for desk in desks if not dry_run else ():
+                desk.pace.answer(asyncio.get_running_loop().time(), to_push=trigger == "push")
+            result = await self._cycle.run(desks, trigger, dry_run=dry_run)
+        return result if self.then is None or dry_run else await self.then(result)
 
     def _refuse(self, order: Order) -> None:
         configured = {desk.health.venue for desk in self._desks}
@@ -238,6 +272,11 @@ class Runner:
         for future in orders.values():
             future.set_exception(_draining())
             future.exception()
+
+
+def _wait_s(desk: Desk, now: float) -> float:
+    """Seconds until a push of the desk's venue may start a cycle; infinite when there was none."""
+    return desk.pace.wait_s(desk.venue.budget_left, now)
 
 
 def _draining() -> RpcError:

@@ -50,6 +50,8 @@ class ReconcilerSettings(Settings):
     )
     hyperliquid_api_url: str = Field(default="", description="Another base URL than the venue's own.")
 
+    hyperliquid_ws_url: str = Field(default="", description="Another WebSocket than the one beside the base URL.")
+
     coinbase_key: SecretStr = Field(
         default=SecretStr(""), description="The name of a view-only CDP key, or its key file's JSON."
     )
@@ -61,6 +63,9 @@ class ReconcilerSettings(Settings):
         default="main", min_length=1, max_length=64, description="Our name for the portfolio the key is bound to."
     )
     coinbase_api_url: str = Field(default="", description="Another base URL than the venue's own.")
+    coinbase_ws_url: str = Field(
+        default="", description="Other WebSockets than the venue's own, comma separated: the first, then its stand-ins."
+    )
     coinbase_jwt_host: str = Field(
         default="api.coinbase.com", description="The host that tokens name; the venue's own, whatever the base URL."
     )
@@ -83,11 +88,16 @@ class ReconcilerSettings(Settings):
     )
 
     reconciliation_interval: Seconds = Field(default=60.0, description="Between cycles.")
+    push: bool = Field(
+        default=True, description="Listen to the venues' WebSockets, and reconcile at once when one says of a change."
+    )
     reconciler_lease_ttl: Annotated[float, Field(ge=0.5, le=600)] = Field(
         default=5.0, description="Of several Reconcilers one is active; killed, it is replaced after this time."
     )
     confirmation_delay: Annotated[float, Field(ge=0, le=60)] = Field(
-        default=0.4, description="Between the look that finds and the look that confirms."
+        default=0.4,
+        description="Between the look that finds and the look that confirms. A fill that takes longer into the book is "
+        "told as a drift until it is there.",
     )
     state_max_age: Seconds = Field(default=10.0, description="A venue's state that is older is not believed.")
     venue_timeout: Seconds = Field(default=30.0, description="For one snapshot of a venue.")

@@ -51,8 +51,13 @@ class Desk:
 
 
 @asynccontextmanager
-async def simulated_desk(position: Any, confirmation_delay: float = 0.02, **more: Any) -> AsyncIterator[Desk]:
-    """A book and a venue that agree: five positions on two dexes. ``more`` are settings of the Reconciler."""
+async def simulated_desk(
+    position: Any, confirmation_delay: float = 0.02, *, push: bool = False, **more: Any
+) -> AsyncIterator[Desk]:
+    """A book and a venue that agree: five positions on two dexes. ``more`` are settings of the Reconciler.
+
+    Without ``push`` only the test says when to look.
+    """
     exchange = scenario.new_exchange(lambda: time.time_ns() // 1_000_000)
     scenario.seed(exchange)
     venue = await server.serve(exchange, style=Style(), budget=Budget(time.monotonic, limit=10**9))
@@ -65,6 +70,7 @@ async def simulated_desk(position: Any, confirmation_delay: float = 0.02, **more
         venues="simulated",
         HYPERLIQUID_ADDRESS=scenario.DESK,  # type: ignore[call-arg]
         hyperliquid_api_url=venue.url,
+        push=push,
         **more,
     )
     book = position_service_pb2_grpc.PositionServiceStub(position.channel)

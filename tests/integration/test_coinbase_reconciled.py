@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -24,6 +25,7 @@ from reconciler_service.simulator.coinbase.server import RunningServer, serve
 from reconciler_service.simulator.faults import Kind
 from reconciler_service.venues.http import HttpSettings, Retries
 from tests.coinbase_samples import EC, KEY_NAME, SEC1
+from tests.reconciler_samples import until
 
 BOOK = (
     ("BTC-USD", "BTC/USD", types_pb2.PRODUCT_SPOT, types_pb2.SIDE_LONG, "1.5", "60000"),
@@ -39,8 +41,9 @@ HURTING = [kind for kind in Kind if kind not in (Kind.HANG, Kind.SLOW, Kind.PART
 class Desk:
     """The stack and its clients."""
 
-    def __init__(self, venue: RunningServer, port: int) -> None:
+    def __init__(self, venue: RunningServer, app: ReconcilerApp, port: int) -> None:
         self.venue = venue
+        self.app = app
         self.portfolio = venue.portfolio
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
         self.reconciler = reconciler_service_pb2_grpc.ReconcilerServiceStub(self.channel)
@@ -61,7 +64,13 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(position: Any) -> AsyncIterator[Desk]:
+def push() -> bool:
+    """Whether the venue may say when to look; by default only the test does."""
+    return False
+
+
+@pytest.fixture
+async def desk(position: Any, push: bool) -> AsyncIterator[Desk]:
     """A book and a venue that agree."""
     portfolio = scenario.new_portfolio(lambda: time.time_ns() // 1_000_000)
     venue = await serve(portfolio, [ApiKey(KEY_NAME, EC.public_key())], budget=Budget(time.monotonic, 10**6))
@@ -76,6 +85,7 @@ async def desk(position: Any) -> AsyncIterator[Desk]:
         coinbase_secret=SEC1,
         coinbase_api_url=venue.url,
         coinbase_requests_per_second=30,
+        push=push,
     )
     book = position_service_pb2_grpc.PositionServiceStub(position.channel)
     for symbol, asset, product, side, size, entry in BOOK:
@@ -93,7 +103,7 @@ async def desk(position: Any) -> AsyncIterator[Desk]:
     (adapter,), _ = open_venues(settings)
     adapter._client._http._settings = IMPATIENT  # type: ignore[attr-defined]
     app = ReconcilerApp(settings, [adapter])
-    made = Desk(venue, await app.start())
+    made = Desk(venue, app, await app.start())
     yield made
     await made.channel.close()
     await app.stop()
@@ -125,6 +135,26 @@ async def test_what_the_book_missed_is_found_and_explained(desk: Desk) -> None:
         PERPETUAL: ("MISSING_AT_VENUE", "CLOSED_AT_VENUE"),
         "SOL-USD": ("MISSING_LOCALLY", "UNEXPLAINED"),
     }
+
+
+@pytest.mark.parametrize("push", [True])
+async def test_a_change_at_the_venue_is_a_drift_without_an_interval(desk: Desk) -> None:
+    await until(lambda: desk.app.runner.last is not None and desk.app.runner.venues[0].push.state.value == "UP")
+    stream = desk.reconciler.StreamDriftEvents(pb.StreamDriftEventsRequest())
+    try:
+        await stream.read()  # the bookmark
+        for product, happen in (
+            ("BTC-USD", lambda: desk.portfolio.trade("BTC-USD", is_buy=True, size=Decimal("0.25"))),
+            (DATED, lambda: desk.portfolio.set_contracts(DATED, Decimal(9), Decimal(90_000))),
+        ):
+            happen()
+            async with asyncio.timeout(30):
+                while not any(event.drift.symbol == product for event in (await stream.read()).events):
+                    pass
+    finally:
+        stream.cancel()
+    await until(lambda: desk.app.runner.last is not None and desk.app.runner.last.run.trigger == "push")
+    assert desk.venue.gate.refused == []
 
 
 async def hurt(desk: Desk, kind: Kind, endpoint: str) -> set[str]:

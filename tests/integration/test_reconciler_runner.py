@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -64,14 +65,139 @@ async def triggers(book: Book) -> list[str]:
 
 
 async def test_the_triggers_have_their_names(book: Book) -> None:
-    running = Running(Runner(Cycle(book, RULES), [desk_of(TestVenue())], [], interval_s=3600))
+    desk = desk_of(TestVenue())
+    running = Running(Runner(Cycle(book, RULES), [desk], [], interval_s=3600))
     await until(lambda: running.runner.last is not None)
     await running.runner.reconcile(Order())
     first = running.runner.last
-    running.runner.push()
+    running.runner.push(desk)
     await until(lambda: running.runner.last is not first)
     await running.end()
     assert await triggers(book) == ["start", "request", "push"]
+
+
+async def test_a_push_is_about_its_own_desk(book: Book) -> None:
+    quiet, pushing = TestVenue(), TestVenue(account="second")
+    desks = [desk_of(quiet), desk_of(pushing)]
+    running = Running(Runner(Cycle(book, RULES), desks, [], interval_s=3600))
+    await until(lambda: running.runner.last is not None)
+    running.runner.push(desks[1])
+    await until(lambda: pushing.snapshots == 2)
+    await running.end()
+    assert quiet.snapshots == 1
+    assert await triggers(book) == ["start", "push"]
+
+
+async def test_a_storm_of_pushes_is_one_cycle_more(book: Book) -> None:
+    class Gated(TestVenue):
+        gate = asyncio.Event()
+
+        async def snapshot(self) -> Any:
+            taken = await super().snapshot()
+            if self.snapshots == 2:
+                await self.gate.wait()
+            return taken
+
+    venue = Gated()
+    desk = desk_of(venue)
+    running = Running(Runner(Cycle(book, Rules(confirm_after_s=0.0)), [desk], [], interval_s=3600))
+    await until(lambda: running.runner.last is not None)
+    for _ in range(100):
+        running.runner.push(desk)
+    await until(lambda: venue.snapshots == 2)
+    for _ in range(100):
+        running.runner.push(desk)
+        await asyncio.sleep(0)
+    venue.gate.set()
+    await until(lambda: venue.snapshots == 3)
+    await running.runner.reconcile(Order())
+    await running.end()
+    assert await triggers(book) == ["start", "push", "push", "request"]
+
+
+async def test_any_cycle_answers_a_push(book: Book) -> None:
+    desk = desk_of(TestVenue())
+    running = Running(Runner(Cycle(book, RULES), [desk], [], interval_s=3600))
+    await until(lambda: running.runner.last is not None)
+    orders = (Order(), Order(accounts=frozenset({"main"})))
+    asked = [asyncio.create_task(running.runner.reconcile(order)) for order in orders]
+    await asyncio.sleep(0)
+    running.runner.push(desk)
+    await asyncio.gather(*asked)
+    await running.end()
+    assert await triggers(book) == ["start", "request", "request"]
+
+
+async def test_a_dry_run_answers_no_push(book: Book) -> None:
+    desk = desk_of(TestVenue())
+    running = Running(Runner(Cycle(book, RULES), [desk], [], interval_s=3600))
+    await until(lambda: running.runner.last is not None)
+    running.runner.push(desk)
+    await running.runner.reconcile(Order(dry_run=True))
+    await until(lambda: math.isinf(desk.pace.pushed_at))
+    await running.end()
+    assert await triggers(book) == ["start", "push"]
+
+
+async def test_pushes_never_spend_the_last_of_the_budget(book: Book) -> None:
+    venue = TestVenue()
+    desk = desk_of(venue)
+    running = Running(Runner(Cycle(book, RULES), [desk], [], interval_s=3600))
+    await until(lambda: running.runner.last is not None)
+    venue.budget_left = 479
+    running.runner.push(desk)
+    await running.runner.reconcile(Order(dry_run=True))  # what is asked for is done all the same
+    assert venue.snapshots == 2
+    venue.budget_left = 480
+    await until(lambda: venue.snapshots == 3)
+    await running.end()
+    assert await triggers(book) == ["start", "push"]
+
+
+async def test_who_stands_by_leaves_pushes_to_the_other(book: Book) -> None:
+    desk = desk_of(TestVenue())
+    active = [False]
+    running = Running(Runner(Cycle(book, RULES), [desk], [], interval_s=3600, is_active=lambda: active[0]))
+    running.runner.push(desk)
+    await running.runner.reconcile(Order())
+    assert math.isinf(desk.pace.pushed_at)
+    active[0] = True
+    running.runner.push(desk)
+    active[0] = False  # before anybody came to it
+    await running.runner.reconcile(Order(accounts=frozenset({"main"})))
+    await running.end()
+    assert await triggers(book) == ["request", "request"]
+
+
+async def test_pushes_do_not_keep_the_interval_from_its_turn(book: Book) -> None:
+    class Restless(TestVenue):
+        async def snapshot(self) -> Any:
+            running.runner.push(desk)
+            return await super().snapshot()
+
+    desk = desk_of(Restless())
+    running = Running(Runner(Cycle(book, RULES), [desk], [], interval_s=0.5))
+    async with asyncio.timeout(20):
+        while True:
+            told = await triggers(book)
+            if told.count("interval") >= 2 and told.count("push") >= 2:
+                break
+    await running.end()
+
+
+async def test_after_a_push_whose_cycle_fails_the_next_look_is_soon(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler_service.runner.RETRY_S", 0.05)
+    venue = TestVenue([held()])
+    desk = desk_of(venue)
+    running = Running(Runner(Cycle(book, RULES), [desk], [], interval_s=3600))
+    await until(lambda: running.runner.last is not None)
+    venue.script = [lambda: venue.change("BTC", size="half"), lambda: venue.hold(held("0.7"))]
+    running.runner.push(desk)
+    await until(lambda: venue.snapshots >= 4)
+    await running.end()
+    assert (await triggers(book))[:2] == ["start", "interval"]
 
 
 async def test_the_interval_goes_on(book: Book) -> None:

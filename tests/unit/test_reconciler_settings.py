@@ -349,3 +349,45 @@ def test_policies_that_cannot_be_meant_are_refused(
 ) -> None:
     with pytest.raises(StartupError, match=message):
         told(monkeypatch, tmp_path, "\n".join(f"[[policies]]\n{row}" for row in rows))
+
+
+LIVE_COINBASE = ("wss://advanced-trade-ws-user.coinbase.com", "wss://advanced-trade-ws.coinbase.com")
+
+
+@pytest.mark.parametrize(
+    ("given", "hyperliquid_urls", "coinbase_urls"),
+    [
+        ({}, ("wss://api.hyperliquid.xyz/ws",), LIVE_COINBASE),
+        ({"COINBASE_API_URL": "https://api.coinbase.com/"}, ("wss://api.hyperliquid.xyz/ws",), LIVE_COINBASE),
+        (
+            {"HYPERLIQUID_API_URL": "http://127.0.0.1:8100", "COINBASE_API_URL": "http://127.0.0.1:8101"},
+            ("ws://127.0.0.1:8100/ws",),
+            ("ws://127.0.0.1:8101/ws",),
+        ),
+        (
+            {"HYPERLIQUID_WS_URL": "wss://there/ws", "COINBASE_WS_URL": "wss://one, wss://two/ws"},
+            ("wss://there/ws",),
+            ("wss://one", "wss://two/ws"),
+        ),
+        ({"PUSH": "off"}, (), ()),
+    ],
+)
+def test_where_the_venues_are_listened_to(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], hyperliquid_urls: Any, coinbase_urls: Any
+) -> None:
+    credentials = {"HYPERLIQUID_KEY": ADDRESS, "COINBASE_KEY": KEY_NAME, "COINBASE_SECRET": SEC1}
+    for name, value in (credentials | given).items():
+        monkeypatch.setenv(name, value)
+    venues, _ = open_venues(ReconcilerSettings.load())
+    watches: list[Any] = [venue.watch() for venue in venues]
+    assert tuple(watch._dialect.urls if watch else () for watch in watches) == (hyperliquid_urls, coinbase_urls)
+
+
+@pytest.mark.parametrize("setting", ["HYPERLIQUID_WS_URL", "COINBASE_WS_URL"])
+def test_a_socket_that_is_none_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    for name, value in (("HYPERLIQUID_KEY", ADDRESS), ("COINBASE_KEY", KEY_NAME), ("COINBASE_SECRET", SEC1)):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv(setting, "https://user:canary@host")
+    with pytest.raises(StartupError, match=r"ws\(s\)://host") as raised:
+        open_venues(ReconcilerSettings.load())
+    assert "canary" not in str(raised.value)

@@ -1,0 +1,60 @@
+"""When a push may start a cycle: at once, many as one, not faster than it helps, never with the last of the budget."""
+
+from __future__ import annotations
+
+import math
+
+from reconciler_service.pace import AGAIN_S, GATHER_S, SPACING_S, Pace
+
+FULL = 960
+
+
+def pace() -> Pace:
+    return Pace(full=FULL)
+
+
+def test_without_a_push_there_is_nothing_to_wait_for() -> None:
+    assert pace().wait_s(FULL, 10.0) == math.inf
+
+
+def test_a_push_is_answered_once_what_belongs_to_it_has_come() -> None:
+    one = pace()
+    one.push(10.0)
+    one.push(10.0 + GATHER_S / 2)  # the rest of the same event does not put it off
+    assert math.isclose(one.wait_s(FULL, 10.0), GATHER_S)
+    assert one.wait_s(FULL, 10.0 + GATHER_S) == 0.0
+
+
+def test_any_cycle_answers_what_was_pushed_before_it_and_nothing_after() -> None:
+    for to_push in (True, False):
+        one = pace()
+        one.push(10.0)
+        one.answer(10.1, to_push=to_push)
+        assert one.wait_s(FULL, 11.0) == math.inf
+        one.push(11.0)
+        assert one.wait_s(FULL, 12.0) == 0.0
+
+
+def test_cycles_of_pushes_keep_their_distance_from_each_other_only() -> None:
+    one = pace()
+    one.answer(10.0, to_push=True)
+    one.push(10.1)
+    assert math.isclose(one.wait_s(FULL, 10.1 + GATHER_S), SPACING_S - 0.1 - GATHER_S)
+    one.answer(10.2, to_push=False)
+    one.push(10.3)
+    assert one.wait_s(FULL, 10.3 + GATHER_S) == 0.0
+
+
+def test_half_of_the_budget_is_not_for_pushes() -> None:
+    one = pace()
+    one.push(10.0)
+    assert one.wait_s(FULL // 2, 11.0) == 0.0
+    assert one.wait_s(FULL // 2 - 1, 11.0) == AGAIN_S
+    assert one.wait_s(FULL, 12.0) == 0.0, "it is put off, not forgotten"
+
+
+def test_a_budget_that_turns_out_larger_counts_as_it_is() -> None:
+    one = Pace()
+    one.push(10.0)
+    assert one.wait_s(FULL, 11.0) == 0.0
+    assert one.wait_s(FULL // 2 - 1, 11.0) == AGAIN_S
