@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass
 
 GATHER_S = 0.03  # one trade comes as several messages: its fill, the position, the balance
-SPACING_S = (
-    0.25  # between the beginnings of two cycles of pushes: who trades all the time is looked at 4 times a second
-)
+SPACING_S = 0.5  # between two beginnings: a desk that trades all the time is looked at twice a second
 AGAIN_S = 1.0  # weight comes back as it becomes a minute old
 KEPT = 2  # one half of the budget is never spent on pushes: the interval and requests have it for themselves
 

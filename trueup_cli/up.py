@@ -40,7 +40,7 @@ POSITION_SERVICES = (
 RECONCILER_SERVICES = (reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"],)
 HTTP_LISTEN = "127.0.0.1:8000"
 HTTP_GRACE_S = 2.0
-SIMULATED_INTERVAL_S = "1"  # a look a second: the first drift should not keep anybody waiting
+SIMULATED_INTERVAL_S = "1"  # the venue pushes what changes there; this is for what a visitor changes in the book
 
 
 async def up(db_path: Path | None, spacing_s: float, *, once: bool) -> None:
@@ -101,6 +101,7 @@ class Pair:
             settings |= {
                 "VENUES": "simulated",
                 "HYPERLIQUID_API_URL": url,
+                "HYPERLIQUID_WS_URL": "",  # the one beside it
                 "HYPERLIQUID_KEY": scenario.DESK,
                 # Real credentials have no place in a simulation, and would stop it for want of a simulated venue.
                 "COINBASE_KEY": "",

@@ -41,8 +41,9 @@ def test_cycles_of_pushes_keep_their_distance_from_each_other_only() -> None:
     one.push(10.1)
     assert math.isclose(one.wait_s(FULL, 10.1 + GATHER_S), SPACING_S - 0.1 - GATHER_S)
     one.answer(10.2, to_push=False)
-    one.push(10.3)
-    assert one.wait_s(FULL, 10.3 + GATHER_S) == 0.0
+    later = 10.0 + SPACING_S
+    one.push(later)
+    assert one.wait_s(FULL, later + GATHER_S) == 0.0
 
 
 def test_half_of_the_budget_is_not_for_pushes() -> None:
