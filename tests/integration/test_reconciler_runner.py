@@ -124,6 +124,7 @@ async def test_any_cycle_answers_a_push(book: Book) -> None:
     await asyncio.sleep(0)
     running.runner.push(desk)
     await asyncio.gather(*asked)
+    assert math.isinf(desk.pace.pushed_at)
     await running.end()
     assert await triggers(book) == ["start", "request", "request"]
 
@@ -159,8 +160,8 @@ async def test_who_stands_by_leaves_pushes_to_the_other(book: Book) -> None:
     active = [False]
     running = Running(Runner(Cycle(book, RULES), [desk], [], interval_s=3600, is_active=lambda: active[0]))
     running.runner.push(desk)
-    await running.runner.reconcile(Order())
     assert math.isinf(desk.pace.pushed_at)
+    await running.runner.reconcile(Order())
     active[0] = True
     running.runner.push(desk)
     active[0] = False  # before anybody came to it
