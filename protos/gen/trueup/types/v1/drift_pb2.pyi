@@ -179,8 +179,74 @@ class Explanation(_message.Message):
     estimated: bool
     def __init__(self, cause: _Optional[_Union[DriftCause, str]] = ..., text: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[Evidence, _Mapping]]] = ..., correction: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., estimated: _Optional[bool] = ...) -> None: ...
 
+class AllocationTrade(_message.Message):
+    __slots__ = ("account", "venue", "symbol", "asset", "is_buy", "size", "notional")
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    VENUE_FIELD_NUMBER: _ClassVar[int]
+    SYMBOL_FIELD_NUMBER: _ClassVar[int]
+    ASSET_FIELD_NUMBER: _ClassVar[int]
+    IS_BUY_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    NOTIONAL_FIELD_NUMBER: _ClassVar[int]
+    account: str
+    venue: str
+    symbol: str
+    asset: str
+    is_buy: bool
+    size: str
+    notional: str
+    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., is_buy: _Optional[bool] = ..., size: _Optional[str] = ..., notional: _Optional[str] = ...) -> None: ...
+
+class AllocationState(_message.Message):
+    __slots__ = ("target", "actual", "drift", "value", "portfolio_value", "tolerance", "trades")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    ACTUAL_FIELD_NUMBER: _ClassVar[int]
+    DRIFT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    PORTFOLIO_VALUE_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    TRADES_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    actual: str
+    drift: str
+    value: str
+    portfolio_value: str
+    tolerance: str
+    trades: _containers.RepeatedCompositeFieldContainer[AllocationTrade]
+    def __init__(self, target: _Optional[str] = ..., actual: _Optional[str] = ..., drift: _Optional[str] = ..., value: _Optional[str] = ..., portfolio_value: _Optional[str] = ..., tolerance: _Optional[str] = ..., trades: _Optional[_Iterable[_Union[AllocationTrade, _Mapping]]] = ...) -> None: ...
+
+class EquityCheck(_message.Message):
+    __slots__ = ("account", "venue", "since", "checked_at", "baseline", "realized_pnl", "cash_flows", "unrealized_change", "expected", "actual", "gap", "tolerance", "confirmed")
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    VENUE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    CHECKED_AT_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    REALIZED_PNL_FIELD_NUMBER: _ClassVar[int]
+    CASH_FLOWS_FIELD_NUMBER: _ClassVar[int]
+    UNREALIZED_CHANGE_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    ACTUAL_FIELD_NUMBER: _ClassVar[int]
+    GAP_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    account: str
+    venue: str
+    since: _timestamp_pb2.Timestamp
+    checked_at: _timestamp_pb2.Timestamp
+    baseline: str
+    realized_pnl: str
+    cash_flows: str
+    unrealized_change: str
+    expected: str
+    actual: str
+    gap: str
+    tolerance: str
+    confirmed: bool
+    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., checked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., baseline: _Optional[str] = ..., realized_pnl: _Optional[str] = ..., cash_flows: _Optional[str] = ..., unrealized_change: _Optional[str] = ..., expected: _Optional[str] = ..., actual: _Optional[str] = ..., gap: _Optional[str] = ..., tolerance: _Optional[str] = ..., confirmed: _Optional[bool] = ...) -> None: ...
+
 class Drift(_message.Message):
-    __slots__ = ("drift_id", "kind", "status", "severity", "account", "venue", "symbol", "asset", "product", "position_id", "local", "actual", "size_delta", "notional_delta", "rule", "first_seen", "last_seen", "times_seen", "source", "explanation", "summary", "snoozed_until", "resolution", "actor", "reason", "revision", "run_id")
+    __slots__ = ("drift_id", "kind", "status", "severity", "account", "venue", "symbol", "asset", "product", "position_id", "local", "actual", "size_delta", "notional_delta", "rule", "first_seen", "last_seen", "times_seen", "source", "explanation", "summary", "snoozed_until", "resolution", "actor", "reason", "revision", "run_id", "note", "allocation", "equity")
     DRIFT_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -208,6 +274,9 @@ class Drift(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    ALLOCATION_FIELD_NUMBER: _ClassVar[int]
+    EQUITY_FIELD_NUMBER: _ClassVar[int]
     drift_id: str
     kind: DriftKind
     status: DriftStatus
@@ -235,7 +304,10 @@ class Drift(_message.Message):
     reason: str
     revision: int
     run_id: str
-    def __init__(self, drift_id: _Optional[str] = ..., kind: _Optional[_Union[DriftKind, str]] = ..., status: _Optional[_Union[DriftStatus, str]] = ..., severity: _Optional[_Union[DriftSeverity, str]] = ..., account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., product: _Optional[_Union[_types_pb2.Product, str]] = ..., position_id: _Optional[str] = ..., local: _Optional[_Union[Observation, _Mapping]] = ..., actual: _Optional[_Union[Observation, _Mapping]] = ..., size_delta: _Optional[str] = ..., notional_delta: _Optional[str] = ..., rule: _Optional[str] = ..., first_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., times_seen: _Optional[int] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., summary: _Optional[str] = ..., snoozed_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolution: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., revision: _Optional[int] = ..., run_id: _Optional[str] = ...) -> None: ...
+    note: str
+    allocation: AllocationState
+    equity: EquityCheck
+    def __init__(self, drift_id: _Optional[str] = ..., kind: _Optional[_Union[DriftKind, str]] = ..., status: _Optional[_Union[DriftStatus, str]] = ..., severity: _Optional[_Union[DriftSeverity, str]] = ..., account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., product: _Optional[_Union[_types_pb2.Product, str]] = ..., position_id: _Optional[str] = ..., local: _Optional[_Union[Observation, _Mapping]] = ..., actual: _Optional[_Union[Observation, _Mapping]] = ..., size_delta: _Optional[str] = ..., notional_delta: _Optional[str] = ..., rule: _Optional[str] = ..., first_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., times_seen: _Optional[int] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., summary: _Optional[str] = ..., snoozed_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolution: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., revision: _Optional[int] = ..., run_id: _Optional[str] = ..., note: _Optional[str] = ..., allocation: _Optional[_Union[AllocationState, _Mapping]] = ..., equity: _Optional[_Union[EquityCheck, _Mapping]] = ...) -> None: ...
 
 class DriftEvent(_message.Message):
     __slots__ = ("revision", "time", "type", "drift")
@@ -274,7 +346,7 @@ class ScopeCheck(_message.Message):
     def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., scope: _Optional[str] = ..., product: _Optional[_Union[_types_pb2.Product, str]] = ..., symbol_prefix: _Optional[str] = ..., outcome: _Optional[_Union[CheckOutcome, str]] = ..., checked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., positions: _Optional[int] = ..., suspects: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "started_at", "finished_at", "trigger", "source", "checks", "positions_compared", "confirmed", "suspected", "resolved", "local_revision")
+    __slots__ = ("run_id", "started_at", "finished_at", "trigger", "source", "checks", "positions_compared", "confirmed", "suspected", "resolved", "local_revision", "equity")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
     FINISHED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -286,6 +358,7 @@ class Run(_message.Message):
     SUSPECTED_FIELD_NUMBER: _ClassVar[int]
     RESOLVED_FIELD_NUMBER: _ClassVar[int]
     LOCAL_REVISION_FIELD_NUMBER: _ClassVar[int]
+    EQUITY_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     started_at: _timestamp_pb2.Timestamp
     finished_at: _timestamp_pb2.Timestamp
@@ -297,10 +370,11 @@ class Run(_message.Message):
     suspected: int
     resolved: int
     local_revision: int
-    def __init__(self, run_id: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., trigger: _Optional[str] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., checks: _Optional[_Iterable[_Union[ScopeCheck, _Mapping]]] = ..., positions_compared: _Optional[int] = ..., confirmed: _Optional[int] = ..., suspected: _Optional[int] = ..., resolved: _Optional[int] = ..., local_revision: _Optional[int] = ...) -> None: ...
+    equity: _containers.RepeatedCompositeFieldContainer[EquityCheck]
+    def __init__(self, run_id: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., trigger: _Optional[str] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., checks: _Optional[_Iterable[_Union[ScopeCheck, _Mapping]]] = ..., positions_compared: _Optional[int] = ..., confirmed: _Optional[int] = ..., suspected: _Optional[int] = ..., resolved: _Optional[int] = ..., local_revision: _Optional[int] = ..., equity: _Optional[_Iterable[_Union[EquityCheck, _Mapping]]] = ...) -> None: ...
 
 class VenueHealth(_message.Message):
-    __slots__ = ("account", "venue", "state", "source", "last_ok_at", "age_ms", "last_error", "budget_left", "positions", "push")
+    __slots__ = ("account", "venue", "state", "source", "last_ok_at", "age_ms", "last_error", "budget_left", "positions", "push", "account_mode", "clock_skew_ms")
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     VENUE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -311,6 +385,8 @@ class VenueHealth(_message.Message):
     BUDGET_LEFT_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_MODE_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_SKEW_MS_FIELD_NUMBER: _ClassVar[int]
     account: str
     venue: str
     state: str
@@ -321,7 +397,9 @@ class VenueHealth(_message.Message):
     budget_left: int
     positions: int
     push: PushHealth
-    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., state: _Optional[str] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., last_ok_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., age_ms: _Optional[int] = ..., last_error: _Optional[str] = ..., budget_left: _Optional[int] = ..., positions: _Optional[int] = ..., push: _Optional[_Union[PushHealth, _Mapping]] = ...) -> None: ...
+    account_mode: str
+    clock_skew_ms: int
+    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., state: _Optional[str] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., last_ok_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., age_ms: _Optional[int] = ..., last_error: _Optional[str] = ..., budget_left: _Optional[int] = ..., positions: _Optional[int] = ..., push: _Optional[_Union[PushHealth, _Mapping]] = ..., account_mode: _Optional[str] = ..., clock_skew_ms: _Optional[int] = ...) -> None: ...
 
 class PushHealth(_message.Message):
     __slots__ = ("state", "up_since", "last_message_at", "message_age_ms", "last_error", "changes")
