@@ -56,6 +56,7 @@ from reconciler_service.venues.hyperliquid import adapter as hyperliquid
 from reconciler_service.venues.hyperliquid.adapter import Hyperliquid
 from reconciler_service.venues.hyperliquid.spot import SpotSettings
 from reconciler_service.venues.push import checked_url, socket_url
+from trueup_page import desk_page
 
 SERVICES = (reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"],)
 RELEASE = Decimal("0.8")  # of the tolerance, unless it is set
@@ -113,7 +114,8 @@ class ReconcilerApp:
         port = await self._server.start()
         settings = self._settings
         here = Upstream(Listen.parse(settings.reconciler_listen).dial(port), SERVICES)
-        self._http = from_settings(settings, [here], title="trueup: reconciliation", insecure=settings.insecure)
+        title = "trueup: reconciliation"
+        self._http = from_settings(settings, [here], title=title, insecure=settings.insecure, own_pages=desk_page())
         if self._http is not None:
             self.http_port = await self._http.start()
         self._tasks = [asyncio.create_task(self._cycles()), asyncio.create_task(self._feed.run())]

@@ -32,6 +32,7 @@ from reconciler_service.simulator.server import serve
 from trueup_cli.children import Child
 from trueup_cli.screen import Screen
 from trueup_cli.settings import SIMULATOR_URL, CliSettings
+from trueup_page import desk_page
 
 POSITION_SERVICES = (
     position_service_pb2.DESCRIPTOR.services_by_name["PositionService"],
@@ -118,7 +119,7 @@ class Pair:
         screen.say(f"Reconciler at {reconciler}, its log: {children[1].log_file}")
         if self._edge is not None:
             self._stack.push_async_callback(self._edge.stop, HTTP_GRACE_S)  # before the services it calls
-            screen.say(f"HTTP at http://{http}/docs")
+            screen.say(f"the page at http://{http}/, the API at http://{http}/docs")
         await self._first_run(reconciler)
         told = asyncio.create_task(self._tell(exchange, spacing_s))
         shown = asyncio.create_task(self._show(reconciler, len(scenario.steps()) if once else None))
@@ -156,6 +157,7 @@ class Pair:
             hosts=self._position.hosts,
             insecure=self._position.insecure,
             drain_wait_s=0.0,
+            own_pages=desk_page(),
         )
         port = await self._edge.start()
         self._stack.push_async_callback(self._edge.stop, HTTP_GRACE_S)
@@ -270,6 +272,7 @@ async def open_book(address: str) -> None:
                 entry_price=str(held.entry_price),
                 leverage=str(held.leverage),
                 margin_mode=modes[held.mode],
+                liquidation_price=str(held.liquidation_price or ""),
                 reason="the desk's book",
             )
             try:

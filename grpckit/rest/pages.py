@@ -21,7 +21,11 @@ Page: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _FOLDER = Path(__file__).parent
 # The page needs nothing from elsewhere, and so nothing from elsewhere gets in.
-_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'"
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _DOCS = (
     ("/docs", "docs.html", "text/html"),
     ("/docs.js", "docs.js", "text/javascript"),
@@ -54,6 +58,16 @@ def pages(upstreams: Sequence[Upstream], health: Health, title: str) -> dict[str
     found["/healthz"] = health.page
     found["/metrics"] = _metrics
     found["/"] = _to_docs
+    return found
+
+
+def folder(root: Path, prefix: str) -> dict[str, Page]:
+    """Returns the files of a folder as pages below a prefix, and its index.html as the page at "/".
+
+    They are read once. Raises KeyError for a file of a kind that no page is made of.
+    """
+    found = {f"{prefix}/{file.name}": _fixed(file.read_bytes(), _KINDS[file.suffix]) for file in sorted(root.iterdir())}
+    found["/"] = found.pop(f"{prefix}/index.html")
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -16,12 +16,17 @@ from grpckit.rest.edge import Edge
 from grpckit.rest.limits import EdgeLimits
 from grpckit.rest.metrics import EdgeMetrics
 from grpckit.rest.origins import Origins
-from grpckit.rest.pages import Health, pages
+from grpckit.rest.pages import Health, Page, pages
 from grpckit.rest.upstream import Upstream
 
 
 def from_settings(
-    settings: Settings, upstreams: Sequence[Upstream], *, title: str, insecure: bool = False
+    settings: Settings,
+    upstreams: Sequence[Upstream],
+    *,
+    title: str,
+    insecure: bool = False,
+    own_pages: Mapping[str, Page] | None = None,
 ) -> HttpServer | None:
     """Makes the server that the settings ask for; None when they ask for none. Raises StartupError."""
     if not settings.http_listen:
@@ -34,6 +39,7 @@ def from_settings(
         hosts=settings.hosts,
         insecure=insecure,
         drain_wait_s=settings.drain_wait,
+        own_pages=own_pages,
     )
 
 
@@ -42,7 +48,8 @@ class HttpServer:
 
     Raises StartupError when it would listen off loopback without TLS (`tls`) and `insecure` was not spelled out.
     `cors_origins` and `hosts` are for browsers: see grpckit.rest.origins. `drain_wait_s` is how long balancers get to
-    see /healthz fail before it stops listening: none on loopback, otherwise 5 s unless given.
+    see /healthz fail before it stops listening: none on loopback, otherwise 5 s unless given. `own_pages` are served by
+    their path as well, in place of a page of the edge at the same one.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class HttpServer:
         insecure: bool = False,
         drain_wait_s: float | None = None,
         metrics: EdgeMetrics | None = None,
+        own_pages: Mapping[str, Page] | None = None,
     ) -> None:
         try:
             self._listen = Listen.parse(listen)
@@ -76,7 +84,7 @@ class HttpServer:
         self._health = Health(self._upstreams, self._limits)
         self._edge = Edge(
             self._upstreams,
-            pages(self._upstreams, self._health, title),
+            pages(self._upstreams, self._health, title) | dict(own_pages or {}),
             origins=Origins(cors_origins, hosts, loopback=loopback),
             limits=self._limits,
             metrics=metrics,

@@ -34,6 +34,7 @@ class BookPosition:
     leverage: int
     mode: Mode
     mark_price: Decimal  # where the market stands when the story begins
+    liquidation_price: Decimal | None  # as the desk knows it: under isolated margin only, where it stands still
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,10 @@ def book() -> tuple[BookPosition, ...]:
     """Five positions on two dexes."""
     return (
         _held("BTC", "BTC/USD", long="0.5", entry="42000", leverage=5, mark="42500"),
-        _held("ETH", "ETH/USD", short="4", entry="2250", leverage=10, mark="2240.5", mode=Mode.ISOLATED),
+        _held("ETH", "ETH/USD", short="4", entry="2250", leverage=10, mark="2240.5", isolated="2425.48"),
         _held("SOL", "SOL/USD", long="120", entry="98.5", leverage=5, mark="101.2"),
         _held("HYPE", "HYPE/USD", long="300", entry="21.4", leverage=3, mark="22.1"),
-        _held("xyz:TSLA", "TSLA/USD", long="12", entry="251.3", leverage=3, mark="253.8", mode=Mode.ISOLATED),
+        _held("xyz:TSLA", "TSLA/USD", long="12", entry="251.3", leverage=3, mark="253.8", isolated="176.47"),
     )
 
 
@@ -156,10 +157,20 @@ def _held(
     mark: str,
     long: str = "",
     short: str = "",
-    mode: Mode = Mode.CROSS,
+    isolated: str = "",
 ) -> BookPosition:
-    size = Decimal(long or short)
-    return BookPosition(coin, asset, bool(long), size, Decimal(entry), leverage, mode, Decimal(mark))
+    """``isolated``: its liquidation price under isolated margin; cross when empty."""
+    return BookPosition(
+        coin=coin,
+        asset=asset,
+        is_long=bool(long),
+        size=Decimal(long or short),
+        entry_price=Decimal(entry),
+        leverage=leverage,
+        mode=Mode.ISOLATED if isolated else Mode.CROSS,
+        mark_price=Decimal(mark),
+        liquidation_price=Decimal(isolated) if isolated else None,
+    )
 
 
 def _missed_fill(exchange: Exchange, address: str) -> None:

@@ -29,6 +29,7 @@ from grpckit.rest.routes import Routes
 from grpckit.rest.server import HttpServer
 from grpckit.rest.upstream import Upstream
 from grpckit.server import Server, Service
+from trueup_page import FILES, desk_page
 
 POSITION = pb.DESCRIPTOR.services_by_name["PositionService"]
 LOG = log_pb.DESCRIPTOR.services_by_name["ReconciliationLogService"]
@@ -479,6 +480,28 @@ async def test_the_pages_need_nothing_from_elsewhere() -> None:
             assert (response.status, response.headers["Location"]) == (302, "/docs")
         _, document, _ = await edge.ask("GET", "/openapi.json")
         assert len(document["paths"]) > 40
+
+
+async def test_pages_of_the_app_stand_beside_the_edges_own() -> None:
+    async with served(own_pages=desk_page()) as edge:
+        async with edge.session.get(edge.url + "/", allow_redirects=False) as response:
+            assert (response.status, response.content_type) == (200, "text/html")
+            page = await response.text()
+        files = re.findall(r'(?:href|src)="(page/[^"]+)"', page)
+        assert len(files) >= 5
+        modules = re.findall(r'from "\./([^"]+)"', "".join(file.read_text() for file in FILES.glob("*.js")))
+        for path in {*files, *(f"page/{name}" for name in modules)}:
+            async with edge.session.get(f"{edge.url}/{path}") as response:
+                assert response.status == 200, path
+                text = (await response.text()).replace("http://www.w3.org/2000/svg", "")
+                assert "://" not in text
+                assert "innerHTML" not in text
+                assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+        assert not re.search(r"<script(?![^>]*src=)|style=|\son\w+=", page), "the policy would refuse it"
+        async with edge.session.get(edge.url + "/docs") as response:
+            assert response.status == 200
+        async with edge.session.get(edge.url + "/page/index.html") as response:
+            assert response.status == 404
 
 
 async def test_a_taken_port_says_what_to_do() -> None:

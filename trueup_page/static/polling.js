@@ -1,0 +1,44 @@
+// Asks again and again, but not while nobody looks.
+
+const LONGEST_MS = 8000;
+
+export class Polling {
+  // `ask()` does the work; `onUp()` and `onDown(error)` tell how it went. `everyMs` counts from answer to question.
+  constructor(everyMs, ask, { onUp, onDown }) {
+    Object.assign(this, { everyMs, ask, onUp, onDown });
+    document.addEventListener("visibilitychange", () => document.hidden || this.now());
+    this.run();
+  }
+
+  // Asks at once, or once more when it is asking already.
+  now() {
+    this.again = true;
+    this.wake?.();
+  }
+
+  async run() {
+    for (let failures = 0; ; ) {
+      this.again = false;
+      const began = performance.now();
+      try {
+        await this.ask();
+        failures = 0;
+        this.onUp();
+      } catch (error) {
+        failures += 1;
+        this.onDown(error);
+      }
+      // A server that needs long is asked less often.
+      const pause = Math.min(this.everyMs * 2 ** Math.min(failures, 3), LONGEST_MS) + 2 * (performance.now() - began);
+      if (!this.again) await this.pause(pause);
+    }
+  }
+
+  pause(ms) {
+    return new Promise((resolve) => {
+      this.wake = resolve;
+      const look = () => (document.hidden ? setTimeout(look, ms) : resolve());
+      setTimeout(look, ms);
+    });
+  }
+}

@@ -1,0 +1,82 @@
+// How the venues are doing, how the portfolio is spread over them, whether their accounts add up.
+
+import { since } from "./ages.js";
+import { compare, isDecimal, money, share, shift, sign } from "./decimal.js";
+import { Keyed, find, make, mark, say, show } from "./dom.js";
+import { VENUE_STATES } from "./words.js";
+
+const list = (id, build) => new Keyed(find(id).querySelector("ul"), build);
+const keyOf = (one) => `${one.venue}/${one.account}`;
+
+const venues = list("venues", () => {
+  const row = { name: make("strong"), state: make("span", { class: "badge" }), facts: make("span", { class: "small" }), age: make("span", { class: "small age" }), error: make("p", { class: "small" }) };
+  row.element = make("li", {}, make("div", { class: "line" }, row.name, row.state, row.age), row.facts, row.error);
+  return row;
+});
+
+export function drawVenues(found) {
+  show(find("venues"), true);
+  venues.draw(found, keyOf, (row, one) => {
+    const how = VENUE_STATES[one.state] || { state: "quiet", sign: "?" };
+    say(row.name, `${one.venue} · ${one.account}`);
+    say(row.state, `${how.sign} ${one.state.toLowerCase()}`);
+    mark(row.state, "data-state", how.state);
+    const never = Number(one.age_ms) < 0;
+    if (never) {
+      delete row.age.dataset.since;
+      say(row.age, "never read");
+    } else {
+      row.age.dataset.before = "read ";
+      row.age.dataset.after = " ago";
+      since(row.age, Date.now() - Number(one.age_ms));
+    }
+    const source = one.source === "SOURCE_LIVE" ? "LIVE" : "SIMULATED";
+    say(row.facts, one.state === "UNCONFIGURED" ? "" : `${source} · ${one.positions} positions · ${one.budget_left} requests left this minute`);
+    say(row.error, one.last_error);
+    show(row.error, Boolean(one.last_error));
+  });
+}
+
+const shares = list("allocation", () => {
+  const row = { name: make("strong"), words: make("span", { class: "badge" }), value: make("span", { class: "small" }), fill: make("span", { class: "fill" }), band: make("span", { class: "band" }), tick: make("span", { class: "tick" }) };
+  const track = make("span", { class: "track", "aria-hidden": "true" }, row.band, row.fill, row.tick);
+  row.element = make("li", {}, make("div", { class: "line" }, row.name, row.words), track, row.value);
+  return row;
+});
+
+export function drawAllocation({ allocations, tolerance, portfolio_value: value }) {
+  const found = Object.entries(allocations).map(([venue, one]) => ({ venue, account: "", ...one }));
+  found.sort((a, b) => compare(b.target, a.target));
+  show(find("allocation"), found.length > 0 && sign(value) > 0); // no share of nothing is on target
+  say(find("allocation").querySelector(".muted"), `of ${money(value)} USD, ±${share(tolerance, { digits: 0 })} allowed`);
+  shares.draw(found, keyOf, (row, one) => {
+    const pixels = (text) => Math.max(0, Math.min(100, Number(shift(text, 2)))); // percent, for bars only
+    say(row.name, one.venue);
+    say(row.words, one.within_tolerance ? "✓ on target" : `◆ ${share(one.drift, { signed: true })} off`);
+    mark(row.words, "data-state", one.within_tolerance ? "good" : "warn");
+    say(row.value, `${share(one.actual)} of a target of ${share(one.target)} · ${money(one.value)} USD`);
+    row.fill.style.width = `${pixels(one.actual)}%`;
+    row.tick.style.left = `${pixels(one.target)}%`;
+    row.band.style.left = `${pixels(one.target) - pixels(tolerance)}%`;
+    row.band.style.width = `${2 * pixels(tolerance)}%`;
+  });
+}
+
+const accounts = list("equity", () => {
+  const row = { name: make("strong"), value: make("span", { class: "number" }), gap: make("span", { class: "small" }) };
+  row.element = make("li", {}, make("div", { class: "line" }, row.name, row.value), row.gap);
+  return row;
+});
+
+// Each entry: account, venue, value, and where it is known expected and gap, USD. Hidden where nothing tells them.
+export function drawEquity(found) {
+  const told = (found || []).filter((one) => isDecimal(one.value));
+  show(find("equity"), told.length > 0);
+  accounts.draw(told, keyOf, (row, one) => {
+    say(row.name, `${one.venue} · ${one.account}`);
+    say(row.value, `${money(one.value)} USD`);
+    mark(row.value, "title", one.value);
+    const isOff = isDecimal(one.gap) && sign(one.gap) !== 0;
+    say(row.gap, isOff ? `◆ ${money(one.gap, { signed: true })} that the book does not account for` : isDecimal(one.gap) ? "✓ adds up" : "");
+  });
+}
