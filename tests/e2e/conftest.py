@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.browser import Browser, installed
 from tests.e2e.processes import Trio, Up, scratch
 
 
@@ -38,3 +40,16 @@ def desk() -> Iterator[Trio]:
             yield processes
         finally:
             processes.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium. Where it must not be missing, NEEDS_BROWSER says so."""
+    if not installed() and not os.environ.get("NEEDS_BROWSER"):
+        pytest.skip("no Chromium, the page is not tested: make browser, or apt-get install chromium")
+    with scratch() as folder:
+        running = Browser(folder)
+        try:
+            yield running
+        finally:
+            running.quit()

@@ -296,12 +296,7 @@ class Trio:
 
     def at_venue(self, operation: str, **fields: Any) -> None:
         """Do something at the venue that the book never hears of."""
-        body = json.dumps(fields).encode()
-        request = urllib.request.Request(
-            f"{self.venue}/control/{operation}", body, {"Content-Type": "application/json"}, method="POST"
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            assert answer.status == 200
+        at_venue(self.venue, operation, **fields)
 
     def subscribe(self, **request: Any) -> Subscription:
         return Subscription(self.reconciler, self.env, **request)
@@ -362,6 +357,16 @@ class Trio:
         revisions = [step[0] for step in told]
         assert revisions == sorted(set(revisions)), "repeated or out of order"
         return told
+
+
+def at_venue(url: str, operation: str, **fields: Any) -> None:
+    """Do something at a simulated venue by its control API."""
+    body = json.dumps(fields).encode()
+    request = urllib.request.Request(
+        f"{url}/control/{operation}", body, {"Content-Type": "application/json"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
 
 
 ALL_STATUSES = [f"DRIFT_STATUS_{name}" for name in ("CONFIRMED", "ACKNOWLEDGED", "SNOOZED", "RESOLVED")]

@@ -1,0 +1,519 @@
+"""The page at ``/`` in a real browser: it shows what is, it acts by mouse and by keyboard, it comes back by itself."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import signal
+import urllib.request
+from collections.abc import Iterator
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+import pytest
+
+from reconciler_service.app import ReconcilerApp
+from reconciler_service.settings import ReconcilerSettings
+from tests.conftest import StartPosition
+from tests.e2e.browser import DESKTOP, PHONE, Browser, Tab
+from tests.e2e.processes import Up, at_venue, running_in, scratch, wait_until
+
+MARKUP = '<img src=x onerror="window.wasRun = 1"><b>bold</b>'
+NEVER_S = "86400"  # the story is not told: what happens at the venue is what a test does
+
+
+class Desk(Up):
+    """``trueup up`` with a book and a venue that agree until a test says otherwise."""
+
+    def ready(self) -> None:
+        self.wait_for("reconciled: ")
+        self.venue = self.wait_for("SIMULATED Hyperliquid at ")[1].split()[-1]
+        self.page = f"http://{self.http}/"
+
+    def ask(self, verb: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(self.page + path, data, headers, method=verb)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return dict(json.load(answer))
+
+    def held(self, symbol: str) -> dict[str, Any]:
+        (found,) = self.ask("GET", f"v1/positions?symbol={symbol}")["positions"]
+        return dict(found)
+
+    def open_drifts(self) -> set[str]:
+        return {drift["symbol"] for drift in self.ask("GET", "v1/drifts")["drifts"]}
+
+    def kill(self, module: str) -> None:
+        (victim,) = (pid for pid, command in running_in(self.folder).items() if command.endswith(f"-m {module} "))
+        os.kill(victim, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def desk(browser: Browser) -> Iterator[Desk]:
+    with scratch() as folder, Desk(folder, "--spacing", NEVER_S) as running:
+        running.ready()
+        yield running
+
+
+LIVE = "document.body.dataset.connection === 'live'"
+
+
+async def opened(tab: Tab, url: str) -> Tab:
+    await tab.open(url)
+    await tab.until(LIVE, "the page to be live")
+    return tab
+
+
+def card(symbol: str) -> str:
+    """A JavaScript expression: the open case of an instrument."""
+    return f"[...document.querySelectorAll('.case')].find(one => one.querySelector('h3').innerText.startsWith('{symbol} '))"
+
+
+async def appears(tab: Tab, symbol: str) -> str:
+    return str(await tab.until(f"({card(symbol)})?.innerText", f"a drift of {symbol}"))
+
+
+async def vanishes(tab: Tab, symbol: str) -> None:
+    await tab.until(f"!({card(symbol)})", f"the drift of {symbol} to go")
+
+
+async def press_in_card(tab: Tab, symbol: str, button: str) -> None:
+    """Click a button of a case by mouse."""
+    found = f"[...({card(symbol)}).querySelectorAll('button')].find(one => one.innerText === '{button}')"
+    await tab.until(f"({found}).id = 'wanted-{symbol}'", button)
+    await tab.click(f"#wanted-{symbol}")
+    await tab.value(f"document.getElementById('wanted-{symbol}')?.removeAttribute('id')")
+
+
+def assert_clean(tab: Tab, url: str) -> None:
+    """Nothing red in the console, nothing asked of anybody else."""
+    assert tab.problems == []
+    assert [each for each in tab.requests if not each.startswith(url)] == []
+
+
+# -- what it shows -------------------------------------------------------------------------------
+
+
+async def test_shows_book_venues_and_that_it_is_simulated(browser: Browser, desk: Desk):
+    async with browser.tab() as tab:
+        await opened(tab, desk.page)
+        await tab.until("document.querySelectorAll('#position-table tbody tr').length === 5", "five positions")
+        assert "SIMULATED" in await tab.text("#source")
+        assert "SIMULATED" in await tab.value("document.title")
+        rows = await tab.value("[...document.querySelectorAll('#position-table tbody tr')].map(one => one.innerText)")
+        assert rows[0].startswith("ETH"), "nearest to its liquidation price first"
+        assert "2\u202f425.48" in rows[0]
+        assert "in sync" in await tab.text("#position-table")
+        await tab.until("document.querySelectorAll('#allocation li').length === 2", "two venues' shares")
+        await tab.until("document.querySelector('#venues .age').innerText.endsWith(' ago')", "an age")
+        await tab.until("document.querySelector('#plot figcaption').innerText.includes('Unrealised PnL')", "a plot")
+        assert "Unrealised PnL" in await tab.text("#totals")
+        assert await tab.value("document.querySelector('#equity').hidden"), "nothing tells it"
+        assert_clean(tab, desk.page)
+
+
+async def test_a_bar_is_as_long_as_the_distance(browser: Browser, desk: Desk):
+    async with browser.tab() as tab:
+        await opened(tab, desk.page)
+        ratio = """(() => { const row = [...document.querySelectorAll('#position-table tbody tr')]
+          .find(one => one.innerText.startsWith('ETH'));
+          const [bar, track] = ['.fill', '.track'].map(one => row.querySelector(one).getBoundingClientRect().width);
+          return [bar / track, parseFloat(row.querySelector('.distance').innerText.replace(/[^0-9.]/g, ''))]; })()"""
+        await tab.until("document.querySelector('#position-table .fill')", "a bar")
+        await tab.until(f"(([bar, percent]) => Math.abs(bar - percent / 30) < 0.02)({ratio})", "8 % to fill 8/30")
+
+
+async def test_marks_move_without_a_reload(browser: Browser, desk: Desk):
+    async with browser.tab() as tab:
+        await opened(tab, desk.page)
+        at_venue(desk.venue, "mark", coin="xyz:TSLA", price="260")
+        await tab.until("document.querySelector('#position-table').innerText.includes('xyz:TSLA')", "TSLA")
+        row = "[...document.querySelectorAll('#position-table tbody tr')].find(one => one.innerText.startsWith('xyz'))"
+        await tab.until(f"({row}).querySelector('.pnl').innerText.startsWith('+10')", "about 104 of profit")
+
+
+async def test_filter_and_order(browser: Browser, desk: Desk):
+    async with browser.tab() as tab:
+        await opened(tab, desk.page)
+        names = "[...document.querySelectorAll('#position-table strong.symbol')].map(one => one.innerText).join()"
+        await tab.until(f"{names}.split(',').length === 5", "all")
+        await tab.press("/")
+        await tab.type("tsla")
+        await tab.until(f"{names} === 'xyz:TSLA'", "TSLA alone")
+        await tab.type("nonsense")
+        assert "Clear it" in await tab.text("#positions-empty")
+        await tab.value("document.querySelector('#filter').select()")
+        await tab.type(" ")
+        await tab.click("#position-table thead button", "Position")
+        await tab.until(f"{names} === 'BTC,ETH,HYPE,SOL,xyz:TSLA'", "the alphabet")
+        await tab.click("#position-table thead button", "Notional")
+        await tab.click("#position-table thead button", "Notional")
+        await tab.until(f"{names} === 'BTC,SOL,ETH,HYPE,xyz:TSLA'", "the largest first")
+        sorted_by = "document.querySelector('#position-table [aria-sort=descending]').innerText"
+        assert (await tab.value(sorted_by)).startswith("Notional")
+
+
+# -- what it does --------------------------------------------------------------------------------
+
+
+async def test_a_drift_appears_and_is_resolved_by_mouse(browser: Browser, desk: Desk):
+    async with browser.tab() as tab:
+        await opened(tab, desk.page)
+        at_venue(desk.venue, "trade", coin="BTC", side="buy", size="0.1")
+        shown = await appears(tab, "BTC")
+        assert "size differs" in shown
+        assert "never reached the book" in shown
+        assert "bought 0.1 BTC at" in shown
+        assert await tab.text("#announcer") == "" or "BTC" in await tab.text("#announcer")
+        await press_in_card(tab, "BTC", "Resolve…")
+        await tab.until("document.querySelector('#resolve').open", "the dialog")
+        diff = "document.querySelector('#resolve-preview').innerText.replace(/\\s+/g, ' ')"
+        assert "size 0.5 → 0.6" in await tab.until(f"{diff}.includes('size') && {diff}", "the diff")
+        assert "realised PnL 0 → \u2212" in await tab.value(diff)
+        assert desk.held("BTC")["size"] == "0.5", "nothing is changed by looking"
+        await tab.click("#resolve-confirm")
+        assert await tab.value("document.querySelector('#resolve').open"), "not without a reason"
+        await tab.click("#resolve-reason")
+        await tab.type("the bot was down")
+        await tab.click("#resolve-confirm")
+        await vanishes(tab, "BTC")
+        await tab.until("!document.querySelector('#resolve').open", "the dialog to close")
+        assert desk.held("BTC")["size"] == "0.6"
+        row = "[...document.querySelectorAll('#position-table tbody tr')].find(one => one.innerText.startsWith('BTC'))"
+        await tab.until(f"({row}).querySelector('td.size').innerText.startsWith('0.6')", "the corrected size")
+        await tab.until(
+            "document.querySelector('#ended').textContent.includes('the bot was down')", "what ended lately"
+        )
+        assert_clean(tab, desk.page)
+
+
+async def test_every_way_is_previewed_before_it_is_taken(browser: Browser, desk: Desk):
+    async with browser.tab() as tab:
+        await opened(tab, desk.page)
+        at_venue(desk.venue, "trade", coin="ARB", side="buy", size="100")
+        assert "missing in the book" in await appears(tab, "ARB")
+        await press_in_card(tab, "ARB", "Resolve…")
+        preview = "document.querySelector('#resolve-preview').innerText"
+        await tab.until(f"{preview}.includes('After')", "the fills")
+        await tab.click("#resolve label", "Adopt the venue")
+        await tab.until(f"{preview}.includes('100')", "what the venue holds")
+        await tab.click("#resolve label", "Keep the book")
+        await tab.until(f"{preview} === 'Nothing in the book is changed.'", "nothing to change")
+        await tab.click("#resolve label", "Dismiss")
+        assert await tab.text("#resolve-confirm") == "Dismiss the case"
+        # Somebody at the venue is quicker: what was looked at is not what would be done.
+        at_venue(desk.venue, "close", coin="ARB")
+        await tab.until(f"{preview}.includes('has ended meanwhile')", "the dialog to notice")
+        assert await tab.value("document.querySelector('#resolve-confirm').disabled")
+        await tab.click("#resolve-cancel")
+        await tab.until("!document.querySelector('#resolve').open", "the dialog to close")
+        assert_clean(tab, desk.page)
+
+
+async def test_acknowledge_and_snooze(browser: Browser, desk: Desk):
+    async with browser.tab() as tab, browser.tab() as other:
+        await opened(tab, desk.page)
+        await opened(other, desk.page)
+        at_venue(desk.venue, "leverage", coin="HYPE", value=10, mode="cross")
+        await appears(tab, "HYPE")
+        await press_in_card(tab, "HYPE", "Acknowledge")
+        await tab.until(f"({card('HYPE')}).innerText.includes('acknowledged')", "the badge")
+        await press_in_card(tab, "HYPE", "Snooze…")
+        await press_in_card(tab, "HYPE", "1 h")
+        for each in (tab, other):
+            await each.until(f"({card('HYPE')})?.innerText.includes('snoozed until')", "the badge, on every page")
+        at_venue(desk.venue, "leverage", coin="HYPE", value=3, mode="cross")
+        await vanishes(tab, "HYPE")
+        assert_clean(tab, desk.page)
+
+
+async def test_an_error_says_what_to_do(browser: Browser, desk: Desk):
+    async with browser.tab() as tab:
+        await opened(tab, desk.page)
+        at_venue(desk.venue, "leverage", coin="HYPE", value=5, mode="cross")
+        await appears(tab, "HYPE")
+        # The answer of a case that somebody else has moved: it is refused, the page says so and stays usable.
+        (drift,) = (one for one in desk.ask("GET", "v1/drifts")["drifts"] if one["symbol"] == "HYPE")
+        await tab.value(
+            "fetch = (real => (url, how) => String(url).includes(':ack')"
+            " ? real(url, {...how, body: JSON.stringify({expected_revision: '1'})}) : real(url, how))(fetch)"
+        )
+        await press_in_card(tab, "HYPE", "Acknowledge")
+        await tab.until("document.querySelector('.notice.error')", "the message")
+        assert "Look at it again" in await tab.text(".notice.error")
+        await tab.click(".notice.error button")
+        await tab.until("!document.querySelector('.notice')", "the message to be closed")
+        desk.ask("POST", f"v1/drifts/{drift['drift_id']}:acknowledge", {})
+        at_venue(desk.venue, "leverage", coin="HYPE", value=3, mode="cross")
+        await vanishes(tab, "HYPE")
+
+
+async def test_by_keyboard_alone(browser: Browser, desk: Desk):
+    async with browser.tab() as tab:
+        await opened(tab, desk.page)
+        at_venue(desk.venue, "close", coin="SOL")
+        await appears(tab, "SOL")
+        focused = "document.activeElement.innerText"
+        await tab.press("Tab")
+        assert await tab.value(focused) == "Skip to the drifts"
+        await tab.press("Enter")
+        for _ in range(20):
+            await tab.press("Tab")
+            if await tab.value(f"({card('SOL')}).contains(document.activeElement) && {focused} === 'Resolve…'"):
+                break
+        else:
+            pytest.fail("Resolve… cannot be reached by Tab")
+        await tab.press("Enter")
+        await tab.until("document.querySelector('#resolve').open", "the dialog")
+        assert await tab.value("document.activeElement.type") == "radio"
+        await tab.press("Escape")
+        assert not await tab.value("document.querySelector('#resolve').open")
+        assert await tab.value(focused) == "Resolve…", "focus returns to where it was"
+        await tab.press("Enter")
+        for _ in range(15):  # more than there is in it: the page behind is out of reach
+            await tab.press("Tab")
+            inside = "document.activeElement === document.body || document.querySelector('#resolve').contains(document.activeElement)"
+            assert await tab.value(inside)
+        await tab.until("document.querySelector('#resolve-preview').innerText.includes('→ 0')", "the diff")
+        for _ in range(15):
+            if await tab.value("document.activeElement.id") == "resolve-reason":
+                break
+            await tab.press("Tab", shift=True)
+        await tab.type("closed by hand")
+        await tab.press("Enter")
+        await vanishes(tab, "SOL")
+        await tab.until("document.activeElement.id === 'drifts-title'", "focus not to be lost with the card")
+        wait_until(lambda: not desk.ask("GET", "v1/positions?symbol=SOL")["positions"], "SOL to be closed")
+        assert_clean(tab, desk.page)
+
+
+async def test_markup_is_shown_as_text(browser: Browser, desk: Desk):
+    desk.ask("PATCH", f"v1/positions/{desk.held('HYPE')['position_id']}", {"labels": {"desk": MARKUP}})
+    async with browser.tab() as tab:
+        await opened(tab, desk.page)
+        await tab.until("document.querySelector('#position-table .labels').innerText !== undefined", "labels")
+        await tab.until(f"document.body.innerText.includes({json.dumps(MARKUP)})", "the label as it is")
+        at_venue(desk.venue, "leverage", coin="HYPE", value=7, mode="cross")
+        await appears(tab, "HYPE")
+        (drift,) = (one for one in desk.ask("GET", "v1/drifts")["drifts"] if one["symbol"] == "HYPE")
+        desk.ask("POST", f"v1/drifts/{drift['drift_id']}:acknowledge", {"reason": MARKUP})
+        await tab.until(f"({card('HYPE')}).textContent.includes({json.dumps(MARKUP)})", "the reason as it is")
+        assert await tab.value("document.querySelectorAll('main img, main b b').length") == 0
+        assert await tab.value("window.wasRun") is None
+        assert_clean(tab, desk.page)
+    at_venue(desk.venue, "leverage", coin="HYPE", value=3, mode="cross")
+
+
+async def test_the_key_is_sent_and_kept_by_the_tab_alone(browser: Browser, desk: Desk):
+    async with browser.tab() as tab:
+        await opened(tab, desk.page)
+        await tab.value(
+            "window.sent = []; fetch = (real => (url, how) => { sent.push(how?.headers?.['X-API-Key']);"
+            " return real(url, how); })(fetch)"
+        )
+        await tab.click("#open-settings")
+        await tab.click("#api-key")
+        await tab.type("a-key")
+        await tab.click("#settings button.primary")
+        await tab.until("sent.filter(one => one === 'a-key').length > 4", "calls and streams to carry the key")
+        assert await tab.value("sessionStorage.length") == 1
+        assert await tab.value("localStorage.length") == 0
+        assert await tab.value("document.cookie") == ""
+
+
+# -- where it is shown ---------------------------------------------------------------------------
+
+
+async def test_on_a_phone_nothing_lies_beside_the_screen(browser: Browser, desk: Desk):
+    at_venue(desk.venue, "trade", coin="kPEPE", side="buy", size="50000")
+    async with browser.tab(PHONE) as tab:
+        await opened(tab, desk.page)
+        await appears(tab, "kPEPE")
+        await tab.until("document.querySelectorAll('#position-table tbody tr').length > 2", "positions")
+        assert await tab.value("document.documentElement.scrollWidth") <= PHONE[0]
+        small = """[...document.querySelectorAll('button, input, a, summary')].filter(one => one.offsetParent)
+          .filter(one => !one.closest('.skip')).map(one => [one.innerText, one.getBoundingClientRect()])
+          .filter(([, box]) => box.height < 20 || box.width < 24).map(([text]) => text)"""
+        assert await tab.value(small) == [], "too small for a thumb"
+        await press_in_card(tab, "kPEPE", "Resolve…")
+        await tab.until("document.querySelector('#resolve-preview').innerText.includes('50\u202f000')", "the diff")
+        box = await tab.value("document.querySelector('#resolve').getBoundingClientRect().toJSON()")
+        assert box["left"] >= 0
+        assert box["right"] <= PHONE[0]
+        await tab.click("#resolve label", "Dismiss")
+        await tab.until("document.querySelector('#resolve-preview').innerText.startsWith('Nothing')", "the preview")
+        await tab.click("#resolve-reason")
+        await tab.type("a test")
+        await tab.click("#resolve-cancel")
+        assert_clean(tab, desk.page)
+    at_venue(desk.venue, "close", coin="kPEPE")
+
+
+# Text that is too close to its ground in brightness, by WCAG's formula. Grounds may be see-through.
+PALE = """(() => {
+  const parse = text => { const canvas = parse.canvas ||= new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = text; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data]; };
+  const over = ([r, g, b, a], below) => [r, g, b].map((one, at) => (one * a + below[at] * (255 - a)) / 255);
+  const ground = one => { const own = parse(getComputedStyle(one).backgroundColor);
+    return own[3] === 255 ? own : over(own, one.parentElement ? ground(one.parentElement) : parse('Canvas')); };
+  const light = rgb => rgb.slice(0, 3).map(one => one / 255).map(one => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, one, at) => sum + one * [0.2126, 0.7152, 0.0722][at], 0);
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const found = [];
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const one = node.parentElement;
+    if (!node.data.trim() || !one.checkVisibility() || one.closest('.source, .unseen, .skip, noscript, svg')) continue;
+    const [a, b] = [light(parse(getComputedStyle(one).color)), light(ground(one))];
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < 4.5) found.push(`${node.data.trim().slice(0, 30)} ${contrast.toFixed(2)}`);
+  }
+  return found;
+})()"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+async def test_can_be_read_and_is_read_out(browser: Browser, desk: Desk, dark: bool):
+    at_venue(desk.venue, "leverage", coin="HYPE", value=8, mode="cross")
+    async with browser.tab(DESKTOP, dark=dark) as tab:
+        await opened(tab, desk.page)
+        await appears(tab, "HYPE")
+        await tab.until("document.querySelectorAll('#position-table tbody tr').length > 2", "positions")
+        assert await tab.value("matchMedia('(prefers-color-scheme: dark)').matches") is dark
+        assert await tab.value(PALE) == []
+        tree = (await tab.call("Accessibility.getFullAXTree"))["nodes"]
+        heard = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]]
+        nameless = {"button", "link", "textbox", "searchbox", "table", "article", "region", "columnheader", "heading"}
+        assert [role for role, name in heard if role in nameless and not name.strip()] == []
+        roles = [role for role, _ in heard]
+        assert {"main", "banner", "navigation", "table", "rowheader", "article", "status"} <= set(roles)
+        assert ("searchbox", "Filter") in heard
+        levels = await tab.value(
+            "[...document.querySelectorAll('h1, h2, h3')].filter(one => one.offsetParent).map(one => +one.tagName[1])"
+        )
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(after - before <= 1 for before, after in itertools.pairwise(levels)), "a level is skipped"
+        assert await tab.value("document.documentElement.lang") == "en"
+        assert await tab.value("document.getElementById('announcer').getAttribute('aria-live')") == "polite"
+        await press_in_card(tab, "HYPE", "Resolve…")
+        await tab.until("document.querySelector('#resolve-preview').innerText.includes('After')", "the diff")
+        assert await tab.value(PALE) == []
+        assert_clean(tab, desk.page)
+    at_venue(desk.venue, "leverage", coin="HYPE", value=3, mode="cross")
+
+
+async def test_new_drifts_are_read_out_but_not_those_that_were_there(browser: Browser, desk: Desk):
+    async with browser.tab() as tab:
+        at_venue(desk.venue, "leverage", coin="HYPE", value=4, mode="cross")
+        wait_until(lambda: "HYPE" in desk.open_drifts(), "the drift")
+        await opened(tab, desk.page)
+        await appears(tab, "HYPE")
+        assert await tab.text("#announcer") == ""
+        at_venue(desk.venue, "trade", coin="ARB", side="sell", size="70")
+        await tab.until("document.querySelector('#announcer').textContent.includes('ARB short')", "it to be read out")
+    at_venue(desk.venue, "close", coin="ARB")
+    at_venue(desk.venue, "leverage", coin="HYPE", value=3, mode="cross")
+
+
+# -- what may break ------------------------------------------------------------------------------
+
+
+async def test_says_that_it_is_cut_off_and_comes_back(browser: Browser, desk: Desk):
+    async with browser.tab() as tab:
+        await opened(tab, desk.page)
+        conditions = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        await tab.call("Network.emulateNetworkConditions", offline=True, **conditions)
+        await tab.until("document.body.dataset.connection === 'broken'", "the page to notice")
+        assert "Reconnecting…" in await tab.text("#connection")
+        assert "as of" in await tab.text("#connection")
+        await tab.call("Network.emulateNetworkConditions", offline=False, **conditions)
+        await tab.until(LIVE, "the page to come back")
+
+
+@pytest.mark.parametrize("module", ["reconciler_service", "position_service"])
+async def test_comes_back_by_itself_after_a_kill(browser: Browser, desk: Desk, module: str):
+    async with browser.tab() as tab:
+        await opened(tab, desk.page)
+        desk.kill(module)
+        # What happens meanwhile is there afterwards.
+        at_venue(desk.venue, "leverage", coin="HYPE", value=6, mode="cross")
+        await appears(tab, "HYPE")
+        await tab.until(LIVE, "the page to be live again")
+        await tab.until("document.querySelectorAll('#position-table tbody tr').length > 2", "the positions")
+        at_venue(desk.venue, "leverage", coin="HYPE", value=3, mode="cross")
+        await vanishes(tab, "HYPE")
+
+
+# -- each service alone --------------------------------------------------------------------------
+
+
+async def test_a_position_service_alone_shows_positions_alone(browser: Browser, start_position: StartPosition):
+    position = await start_position(http_listen="127.0.0.1:0")
+    url = f"http://127.0.0.1:{position.app.http_port}/"
+    async with browser.tab() as tab:
+        await opened(tab, url)
+        assert "The book is empty" in await tab.text("#positions-empty")
+        for hidden in ("drifts", "venues", "allocation", "source"):
+            assert await tab.value(f"document.getElementById('{hidden}').hidden")
+        assert_clean(tab, url)
+
+
+async def test_a_reconciler_alone_shows_drifts_alone(browser: Browser, start_position: StartPosition):
+    position = await start_position()
+    settings = ReconcilerSettings(
+        reconciler_listen="127.0.0.1:0", position_address=position.address, http_listen="127.0.0.1:0", drain_grace=1
+    )
+    app = ReconcilerApp(settings)
+    await app.start()
+    url = f"http://127.0.0.1:{app.http_port}/"
+    try:
+        async with browser.tab() as tab:
+            await opened(tab, url)
+            # Nothing is open because nothing is read: that is no reason to be calm.
+            await tab.until("document.querySelector('#source').innerText.startsWith('NO VENUE')", "the banner")
+            assert "nothing is compared" in await tab.text("#drifts-empty")
+            assert await tab.value("document.getElementById('positions').hidden")
+            assert_clean(tab, url)
+    finally:
+        await app.stop()
+
+
+# -- its arithmetic ------------------------------------------------------------------------------
+
+
+async def test_decimals_are_exact(browser: Browser, desk: Desk):
+    """Against Python's, with amounts that no float could hold."""
+    dice = random.Random(7)
+    texts = [
+        "0",
+        "-0.5",
+        "0.5",
+        "1.5",
+        "2.5",
+        "0.005",
+        "-0.015",
+        "9007199254740993",
+        "99999999999999999999.999999999999999999",
+    ]
+    for _ in range(200):
+        whole, fraction = dice.randint(0, 10 ** dice.randint(1, 20) - 1), dice.randint(0, 18)
+        tail = f".{dice.randint(0, 10**fraction - 1):0{fraction}d}" if fraction else ""
+        texts.append(f"{dice.choice(['', '-'])}{whole}{tail}")
+    async with browser.tab() as tab:
+        await tab.open(desk.page)
+        told = await tab.value(f"""import('{desk.page}page/decimal.js').then(({{round, compare, add, money}}) => {{
+          const texts = {json.dumps(texts)};
+          return [texts.map(one => round(one, 2)), texts.map((one, at) => compare(one, texts.at(at - 1))),
+                  texts.map((one, at) => add(one, texts.at(at - 1))), texts.map(one => money(one))];
+        }})""")
+    for at, text in enumerate(texts):
+        value, other = Decimal(text), Decimal(texts[at - 1])
+        rounded = value.quantize(Decimal("0.01"), ROUND_HALF_EVEN)
+        assert Decimal(told[0][at]) == rounded
+        assert told[1][at] == (value > other) - (value < other)
+        assert Decimal(told[2][at]) == value + other
+        assert told[3][at].replace("\u2212", "-").replace("\u202f", ",") == f"{rounded or abs(rounded):,}"
