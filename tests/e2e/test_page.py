@@ -156,6 +156,25 @@ async def test_filter_and_order(browser: Browser, desk: Desk):
         assert (await tab.value(sorted_by)).startswith("Notional")
 
 
+async def test_equity_is_shown_with_what_is_missing(browser: Browser, desk: Desk):
+    """As the last run tells it; what it does not tell is not there."""
+    checks: list[dict[str, Any]] = [
+        {"venue": "one", "actual": "12500.5", "expected": "12500", "gap": "0.5", "tolerance": "1"},
+        {"venue": "two", "actual": "900", "expected": "1000.25", "gap": "-100.25", "tolerance": "1"},
+        {"venue": "three", "actual": "7", "expected": "9", "gap": "-2", "tolerance": "1", "confirmed": True},
+    ]
+    async with browser.tab() as tab:
+        await opened(tab, desk.page)
+        shown = await tab.value(
+            f"import('{desk.page}page/venues.js').then(it => it.drawEquity({json.dumps(checks)}))"
+            ".then(() => [...document.querySelectorAll('#equity li')].map(one => one.innerText.replace(/\\s+/g, ' ')))"
+        )
+        assert "12 500.50 USD ✓ adds up" in shown[0]
+        assert "\u2212100.25 against 1 000.25 expected: looking again" in shown[1]
+        assert "something is missing in the book" in shown[2]
+        await tab.until("document.getElementById('equity').hidden", "nothing to tell it again")
+
+
 # -- what it does --------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ const PATIENCE_MS = 40000; // longer than the edge's own, whose answer says more
 
 const ADVICE = {
   STALE_REVISION: "It has moved on meanwhile. Look at it again, then decide again.",
+  REQUEST_ID_REUSED: "It was carried out the first time already: close this and look at the feed.",
   ILLEGAL_TRANSITION: "Somebody was quicker: the feed shows how it stands now.",
   NOT_CORRECTABLE: "Choose another way to resolve it.",
   DRIFT_NOT_FOUND: "Reload the page: this case belongs to another ledger.",

@@ -61,7 +61,9 @@ function evidence(row, drift) {
     make("li", {}, make("b", {}, one.kind), ` ${one.text} `, one.id ? make("span", { class: "id", title: one.id }, one.id) : "")));
   const caption = make("caption", {}, why.cause ? `Cause: ${cause(why.cause)}` : "");
   const head = make("thead", {}, make("tr", {}, ...["", "Book", "Venue"].map((text) => make(text ? "th" : "td", text ? { scope: "col" } : {}, text))));
-  const body = make("tbody", {}, ...compared(drift).map(([name, book, venue]) =>
+  const rows = compared(drift);
+  show(row.table, rows.length > 0);
+  const body = make("tbody", {}, ...rows.map(([name, book, venue]) =>
     make("tr", { class: book === venue ? "" : "differs" }, make("th", { scope: "row" }, name), make("td", { class: "number" }, book), make("td", { class: "number" }, venue))));
   row.table.replaceChildren(caption, head, body);
   const seen = `Seen ${drift.times_seen} times. Rule: ${drift.rule}`;

@@ -28,6 +28,12 @@ export function compare(one, other) {
   return a < b ? -1 : Number(a > b);
 }
 
+// What to sort by: the number of 10^-18 parts, the smallest that the contract knows.
+export function sortable(text) {
+  const [, minus, whole, fraction = ""] = FORM.exec(text);
+  return BigInt(minus + whole + fraction.padEnd(18, "0").slice(0, 18));
+}
+
 export const sign = (text) => compare(text, "0");
 
 export function add(one, other) {

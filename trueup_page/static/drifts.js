@@ -9,6 +9,7 @@ import { resolution, severity } from "./words.js";
 
 const MOST = 200; // cards; the filter finds the others
 const ENDED = 10;
+const CALM_MS = 200; // a burst of events asks once what ended
 const TOGETHER = 3; // more new ones at once are counted, not read out
 
 export class Drifts {
@@ -46,7 +47,8 @@ export class Drifts {
     if (!this.arriving) {
       this.isKnown = true;
       this.draw();
-      this.lately();
+      clearTimeout(this.soon);
+      this.soon = setTimeout(() => this.lately(), CALM_MS);
       this.moved();
     }
   }

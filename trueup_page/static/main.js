@@ -98,7 +98,7 @@ function driftsPart() {
     title();
     drawVenues(status.venues);
     drifts.trust(status.venues);
-    drawEquity(status.equity);
+    drawEquity(status.last_run?.equity);
     lastRun(status);
   });
   polling("allocation", ALLOCATION_MS, async () => drawAllocation(await get("api/reconciliation/allocation")));

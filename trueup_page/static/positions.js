@@ -1,6 +1,6 @@
 // The table of positions: nearest to liquidation first, unless another column was asked for.
 
-import { compare, grouped, isDecimal, money, percent, price, sign } from "./decimal.js";
+import { compare, grouped, isDecimal, money, percent, price, sign, sortable } from "./decimal.js";
 import { Keyed, find, make, mark, say, show } from "./dom.js";
 import { CHECKS, life, margin, side } from "./words.js";
 
@@ -8,7 +8,7 @@ const MOST = 300; // rows; the filter finds the others
 const FULL_BAR = 30; // percent of the mark: further away is far enough to be a whole bar
 
 const COLUMNS = [
-  { key: "symbol", title: "Position", of: (one) => one.symbol },
+  { key: "symbol", title: "Position", of: (one) => one.symbol.toLowerCase() },
   { key: "size", title: "Size", of: (one) => one.size, number: true },
   { key: "entry_price", title: "Entry", of: (one) => one.entry_price, number: true },
   { key: "mark_price", title: "Mark", of: (one) => one.mark_price, number: true },
@@ -19,9 +19,17 @@ const COLUMNS = [
 ];
 
 // Decimals by value, words by the alphabet, what is not known at the end either way.
-function ordered(one, other) {
-  if (!one || !other) return Number(!one) - Number(!other);
-  return isDecimal(one) && isDecimal(other) ? compare(one, other) : one.localeCompare(other);
+function sorted(positions, { key, down }) {
+  const { of } = COLUMNS.find((one) => one.key === key);
+  const keyed = positions.map((position) => {
+    const value = of(position);
+    return { position, by: isDecimal(value) ? sortable(value) : value || undefined };
+  });
+  keyed.sort((a, b) => {
+    if (a.by === undefined || b.by === undefined) return Number(a.by === undefined) - Number(b.by === undefined);
+    return (a.by < b.by ? -1 : Number(a.by > b.by)) * (down ? -1 : 1);
+  });
+  return keyed.map((one) => one.position);
 }
 
 export class Positions {
@@ -45,7 +53,7 @@ export class Positions {
   }
 
   set(positions) {
-    this.all = positions;
+    this.all = positions.sort((a, b) => (a.symbol < b.symbol ? -1 : Number(a.symbol > b.symbol)));
     this.draw();
   }
 
@@ -55,13 +63,7 @@ export class Positions {
   }
 
   draw() {
-    const column = COLUMNS.find((one) => one.key === this.order.key);
-    const found = this.all.filter((one) => !this.words || wordsOf(one).includes(this.words));
-    found.sort((a, b) => {
-      const [one, other] = [column.of(a), column.of(b)];
-      const how = ordered(one, other);
-      return (this.order.down && one && other ? -how : how) || (a.symbol < b.symbol ? -1 : 1);
-    });
+    const found = sorted(this.all.filter((one) => !this.words || wordsOf(one).includes(this.words)), this.order);
     this.heads.forEach((head, at) => {
       const by = COLUMNS[at].key === this.order.key;
       mark(head, "aria-sort", by ? (this.order.down ? "descending" : "ascending") : "none");

@@ -63,20 +63,28 @@ export function drawAllocation({ allocations, tolerance, portfolio_value: value 
 }
 
 const accounts = list("equity", () => {
-  const row = { name: make("strong"), value: make("span", { class: "number" }), gap: make("span", { class: "small" }) };
+  const row = { name: make("strong"), value: make("span", { class: "number" }), gap: make("span", { class: "badge wide" }) };
   row.element = make("li", {}, make("div", { class: "line" }, row.name, row.value), row.gap);
   return row;
 });
 
-// Each entry: account, venue, value, and where it is known expected and gap, USD. Hidden where nothing tells them.
-export function drawEquity(found) {
-  const told = (found || []).filter((one) => isDecimal(one.value));
+// What accounts are worth against what the book explains: the last run's checks. Hidden where it has none.
+export function drawEquity(checks = []) {
+  const told = checks.filter((one) => isDecimal(one.actual));
   show(find("equity"), told.length > 0);
   accounts.draw(told, keyOf, (row, one) => {
     say(row.name, `${one.venue} · ${one.account}`);
-    say(row.value, `${money(one.value)} USD`);
-    mark(row.value, "title", one.value);
-    const isOff = isDecimal(one.gap) && sign(one.gap) !== 0;
-    say(row.gap, isOff ? `◆ ${money(one.gap, { signed: true })} that the book does not account for` : isDecimal(one.gap) ? "✓ adds up" : "");
+    say(row.value, `${money(one.actual)} USD`);
+    mark(row.value, "title", one.actual);
+    const { text, state } = verdict(one);
+    say(row.gap, text);
+    mark(row.gap, "data-state", state);
   });
+}
+
+function verdict({ expected, gap, tolerance, confirmed }) {
+  if (!isDecimal(gap)) return { text: "not checked yet", state: "quiet" };
+  if (compare(gap.replace("-", ""), tolerance || "0") <= 0) return { text: `✓ adds up: ${money(expected)} expected`, state: "good" };
+  const off = `${money(gap, { signed: true })} against ${money(expected)} expected`;
+  return confirmed ? { text: `◆ ${off}: something is missing in the book`, state: "bad" } : { text: `… ${off}: looking again`, state: "warn" };
 }
