@@ -85,7 +85,7 @@ function compared({ local, actual }) {
 
 // The rows of a correction: field, before, after. Exact, whatever their length.
 export function corrections(changes) {
-  const exact = (text) => (isDecimal(text) ? grouped(text) : text || "–");
+  const exact = (text) => (isDecimal(text) ? grouped(text) : text.toLowerCase() || "–");
   const head = make("tr", {}, ...["Field", "Now", "After"].map((text) => make("th", { scope: "col" }, text)));
   const rows = changes.map((one) =>
     make("tr", {}, make("th", { scope: "row" }, field(one.field)), make("td", { class: "number" }, exact(one.before)),

@@ -25,9 +25,9 @@ const streams = [];
 const pollings = [];
 const filters = [];
 
-function stream(name, url, onMessage) {
+function stream(name, url, onMessage, more = {}) {
   const source = connection.source(name);
-  const made = new Stream(url, { onMessage, ...source });
+  const made = new Stream(url, { onMessage, ...source, ...more });
   streams.push(made);
   return made;
 }
@@ -58,7 +58,7 @@ function positionsPart() {
     totalsOf(summary);
     note({ pnl: summary.total_unrealized_pnl });
   });
-  stream("position events", "v1/positions:watch", (message) => message.events.length && asking.now());
+  stream("position events", "v1/positions:watch", (message) => message.events.length && asking.now(), { onlySeen: true });
 }
 
 function sourceOf({ source, venues }) {

@@ -143,6 +143,8 @@ function liquidation(row, one) {
   mark(row.element, "data-level", level);
   const words = { risk: "⚠ AT RISK ", near: "▸ ", far: "", unknown: "" }[level];
   say(row.distance, known ? words + percent(distance, { digits: 1 }) : "not known");
-  say(row.liquidation, isDecimal(one.liquidation_price) ? `at ${price(one.liquidation_price)}` : "");
+  const estimate = one.estimated_liquidation_price;
+  if (isDecimal(one.liquidation_price)) say(row.liquidation, `at ${price(one.liquidation_price)}`);
+  else say(row.liquidation, isDecimal(estimate) ? `at ≈ ${price(estimate)}, estimated` : "");
   row.fill.style.width = known ? `${Math.max(1, Math.min(100, (Number(distance) / FULL_BAR) * 100))}%` : "0"; // pixels only
 }

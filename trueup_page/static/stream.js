@@ -30,9 +30,11 @@ async function* eventsOf(body, alive) {
 
 export class Stream {
   // `onMessage(message)`, `onUp()` when it delivers, `onDown(error)` when it does not; it comes back by itself.
-  constructor(url, { onMessage, onUp, onDown }) {
-    Object.assign(this, { url, onMessage, onUp, onDown });
+  // `onlySeen`: a page that nobody looks at gives the connection back, there are six for all pages of a browser.
+  constructor(url, { onMessage, onUp, onDown, onlySeen = false }) {
+    Object.assign(this, { url, onMessage, onUp, onDown, onlySeen });
     this.wait = FIRST_WAIT_MS;
+    if (onlySeen) document.addEventListener("visibilitychange", () => this.restart());
     this.run();
   }
 
@@ -43,13 +45,18 @@ export class Stream {
     this.wake?.();
   }
 
+  get isUnseen() {
+    return this.onlySeen && document.hidden;
+  }
+
   async run() {
     for (;;) {
+      while (this.isUnseen) await new Promise((resolve) => (this.wake = resolve));
       const error = await this.follow().then(
         () => new ApiError("The stream ended.", "UNREACHABLE", 0),
         (cause) => (cause instanceof ApiError ? cause : new ApiError("The server cannot be reached.", "UNREACHABLE", 0)),
       );
-      this.onDown(error);
+      if (!this.isUnseen) this.onDown(error);
       await new Promise((resolve) => {
         this.wake = resolve;
         setTimeout(resolve, this.wait * (0.75 + Math.random() / 2)); // not all pages of a desk at the same moment

@@ -25,10 +25,11 @@ export function total(title, value, { more = "", tone = "" } = {}) {
 export function totalsOf(summary) {
   const signed = (text) => (isDecimal(text) ? money(text, { signed: true }) : "–");
   const tone = (text) => (isDecimal(text) ? ["loss", "", "gain"][sign(text) + 1] : "");
-  const missing = summary.missing_marks.length;
-  const more = missing ? `without ${missing} that ${missing > 1 ? "have" : "has"} no mark` : "of all live positions";
+  const marks = [[summary.missing_marks, "without a mark"], [summary.old_marks || [], "with an old mark"]].filter(([found]) => found.length);
+  const more = marks.length ? `◆ leaves out ${marks.map(([found, why]) => `${found.length} ${why}`).join(", ")}` : "of all live positions";
+  const guessed = isDecimal(summary.estimated_pnl) && sign(summary.estimated_pnl) ? `, ${money(summary.estimated_pnl, { signed: true })} estimated` : "";
   total("Unrealised PnL", signed(summary.total_unrealized_pnl), { more, tone: tone(summary.total_unrealized_pnl) });
-  total("Realised PnL", signed(summary.total_realized_pnl), { more: "of live positions", tone: tone(summary.total_realized_pnl) });
+  total("Realised PnL", signed(summary.total_realized_pnl), { more: `of live positions${guessed}`, tone: tone(summary.total_realized_pnl) });
   total("Net exposure", money(summary.net_notional, { signed: true }), {
     more: `long ${money(summary.long_notional)} · short ${money(summary.short_notional)}`,
   });
