@@ -42,7 +42,7 @@ export class Connection {
     const state = refused ? "refused" : broken.length ? "broken" : this.waiting.size ? "connecting" : "live";
     const longest = Math.max(...broken.map(([, { since }]) => now - since));
     const text = {
-      live: "Live",
+      live: "Connected", // not "live": that word is for real venues
       connecting: "Connecting…",
       refused: "Needs an API key: see Settings",
       broken: `Reconnecting… (${broken.map(([name]) => name).join(", ")})`,

@@ -10,6 +10,7 @@ export class Polling {
   constructor(everyMs, ask, { onUp, onDown }) {
     Object.assign(this, { everyMs, ask, onUp, onDown });
     document.addEventListener("visibilitychange", () => document.hidden || this.now());
+    addEventListener("online", () => this.now());
     this.run();
   }
 

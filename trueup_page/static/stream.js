@@ -35,6 +35,7 @@ export class Stream {
     Object.assign(this, { url, onMessage, onUp, onDown, onlySeen });
     this.wait = FIRST_WAIT_MS;
     if (onlySeen) document.addEventListener("visibilitychange", () => this.restart());
+    addEventListener("online", () => this.restart());
     this.run();
   }
 
