@@ -30,7 +30,6 @@ from position_service.reads import Reads
 from position_service.servicer import Contexts, PositionServicer
 from position_service.settings import PositionSettings
 from position_service.watch import Log, Watching
-from trueup_page import desk_page
 
 log = structlog.get_logger()
 
@@ -66,7 +65,7 @@ class PositionApp:
         port = await self._server.start()
         here = Upstream(Listen.parse(settings.position_listen).dial(port), SERVICES)
         title = "trueup: positions"
-        self._http = from_settings(settings, [here], title=title, insecure=settings.insecure, own_pages=desk_page())
+        self._http = from_settings(settings, [here], title=title, insecure=settings.insecure)
         if self._http is not None:
             self.http_port = await self._http.start()
         return port

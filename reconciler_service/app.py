@@ -36,6 +36,7 @@ from reconciler_service.findings import Kind
 from reconciler_service.health import Health
 from reconciler_service.lease import Lease
 from reconciler_service.model import Source
+from reconciler_service.page import desk_page
 from reconciler_service.policies import Policies, Policy
 from reconciler_service.portfolio import Portfolio
 from reconciler_service.relay import Relay
@@ -56,7 +57,6 @@ from reconciler_service.venues.hyperliquid import adapter as hyperliquid
 from reconciler_service.venues.hyperliquid.adapter import Hyperliquid
 from reconciler_service.venues.hyperliquid.spot import SpotSettings
 from reconciler_service.venues.push import checked_url, socket_url
-from trueup_page import desk_page
 
 SERVICES = (reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"],)
 RELEASE = Decimal("0.8")  # of the tolerance, unless it is set

@@ -24,6 +24,7 @@ from grpckit.listen import Listen, why_not
 from grpckit.rest.server import HttpServer
 from grpckit.rest.upstream import Upstream
 from position_service.settings import PositionSettings
+from reconciler_service.page import desk_page
 from reconciler_service.settings import ReconcilerSettings
 from reconciler_service.simulator import scenario
 from reconciler_service.simulator.exchange import Exchange
@@ -32,7 +33,6 @@ from reconciler_service.simulator.server import serve
 from trueup_cli.children import Child
 from trueup_cli.screen import Screen
 from trueup_cli.settings import SIMULATOR_URL, CliSettings
-from trueup_page import desk_page
 
 POSITION_SERVICES = (
     position_service_pb2.DESCRIPTOR.services_by_name["PositionService"],

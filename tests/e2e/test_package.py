@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.processes import ROOT
 
-PACKAGES = ("grpckit", "position_service", "reconciler_service", "trueup_cli", "trueup_page")
+PACKAGES = ("grpckit", "position_service", "reconciler_service", "trueup_cli")
 # The interpreter without its site: no .pth, so nothing of the editable installation can stand in for what is missing.
 ISOLATED = [sys.executable, "-I", "-S"]
 

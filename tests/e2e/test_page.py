@@ -467,18 +467,7 @@ async def test_comes_back_by_itself_after_a_kill(browser: Browser, desk: Desk, m
         await vanishes(tab, "HYPE")
 
 
-# -- each service alone --------------------------------------------------------------------------
-
-
-async def test_a_position_service_alone_shows_positions_alone(browser: Browser, start_position: StartPosition):
-    position = await start_position(http_listen="127.0.0.1:0")
-    url = f"http://127.0.0.1:{position.app.http_port}/"
-    async with browser.tab() as tab:
-        await opened(tab, url)
-        assert "The book is empty" in await tab.text("#positions-empty")
-        for hidden in ("drifts", "venues", "allocation", "source"):
-            assert await tab.value(f"document.getElementById('{hidden}').hidden")
-        assert_clean(tab, url)
+# -- the Reconciler alone -----------------------------------------------------------------------
 
 
 async def test_a_reconciler_alone_shows_drifts_alone(browser: Browser, start_position: StartPosition):

@@ -29,7 +29,7 @@ from grpckit.rest.routes import Routes
 from grpckit.rest.server import HttpServer
 from grpckit.rest.upstream import Upstream
 from grpckit.server import Server, Service
-from trueup_page import FILES, desk_page
+from reconciler_service.page import FILES, desk_page
 
 POSITION = pb.DESCRIPTOR.services_by_name["PositionService"]
 LOG = log_pb.DESCRIPTOR.services_by_name["ReconciliationLogService"]
