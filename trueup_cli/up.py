@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
-from trueup.position.v1 import position_service_pb2, position_service_pb2_grpc, reconciliation_log_service_pb2
+from trueup.position.v1 import position_service_pb2, reconciliation_log_service_pb2
 from trueup.reconciler.v1 import reconciler_service_pb2, reconciler_service_pb2_grpc
-from trueup.types.v1 import types_pb2
 
 from grpckit import channel
 from grpckit import log as logs
@@ -26,13 +23,9 @@ from grpckit.rest.upstream import Upstream
 from position_service.settings import PositionSettings
 from reconciler_service.page import desk_page
 from reconciler_service.settings import ReconcilerSettings
-from reconciler_service.simulator import scenario
-from reconciler_service.simulator.exchange import Exchange
-from reconciler_service.simulator.records import Mode
-from reconciler_service.simulator.server import serve
 from trueup_cli.children import Child
 from trueup_cli.screen import Screen
-from trueup_cli.settings import SIMULATOR_URL, CliSettings
+from trueup_cli.simulated import STORY, Venues, open_book
 
 POSITION_SERVICES = (
     position_service_pb2.DESCRIPTOR.services_by_name["PositionService"],
@@ -41,7 +34,6 @@ POSITION_SERVICES = (
 RECONCILER_SERVICES = (reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"],)
 HTTP_LISTEN = "127.0.0.1:8000"
 HTTP_GRACE_S = 2.0
-SIMULATED_INTERVAL_S = "1"  # the venue pushes what changes there; this is for what a visitor changes in the book
 
 
 async def up(db_path: Path | None, spacing_s: float, *, once: bool) -> None:
@@ -80,7 +72,8 @@ class Pair:
         self._stack = stack
         self._position = PositionSettings.load()
         self._reconciler = ReconcilerSettings.load()
-        self._simulated = not self._reconciler.hyperliquid_address
+        venues = {account.venue for account in self._reconciler.all_accounts}
+        self._live = " and ".join(sorted(venue.title() for venue in venues))  # empty: everything is simulated
         self._folder = db_path or self._position.db_path
         self._logs = Path(tempfile.mkdtemp(prefix="trueup-logs-"))
         self._edge: HttpServer | None = None
@@ -92,37 +85,25 @@ class Pair:
         reconciler = self._reconciler.reconciler_listen
         _ensure_free(position, reconciler)
         http = await self._http(position, reconciler)  # first: a port that is taken should not be news at the end
-        screen.banner(
-            simulated=self._simulated, reconciler=reconciler, position=position, http=http, venue="Hyperliquid"
-        )
+        screen.banner(simulated=not self._live, reconciler=reconciler, position=position, http=http, venue=self._live)
         settings = {"POSITION_ADDRESS": position}
-        exchange = None
-        if self._simulated:
-            exchange, url = await self._simulator()
-            settings |= {
-                "VENUES": "simulated",
-                "HYPERLIQUID_API_URL": url,
-                "HYPERLIQUID_WS_URL": "",  # the one beside it
-                "HYPERLIQUID_KEY": scenario.DESK,
-                # Real credentials have no place in a simulation, and would stop it for want of a simulated venue.
-                "COINBASE_KEY": "",
-                "COINBASE_SECRET": "",
-                "COINBASE_KEY_FILE": "",
-                "RECONCILIATION_INTERVAL": os.environ.get("RECONCILIATION_INTERVAL", SIMULATED_INTERVAL_S),
-            }
+        venues = None if self._live else Venues(self._stack, screen.say)
+        if venues is not None:
+            await venues.start(self._logs)
+            settings |= venues.settings
         children = [await self._child("position_service", position, self._database())]
         screen.say(f"Position service at {position}, its log: {children[0].log_file}")
-        if exchange is not None:
-            await open_book(position)
-            screen.say(f"the book holds {len(scenario.book())} positions, the venue the same ones")
+        if venues is not None:
+            count = await open_book(position, coins=True)
+            screen.say(f"the book holds {count} positions, the venues the same ones")
         children.append(await self._child("reconciler_service", reconciler, settings))
         screen.say(f"Reconciler at {reconciler}, its log: {children[1].log_file}")
         if self._edge is not None:
             self._stack.push_async_callback(self._edge.stop, HTTP_GRACE_S)  # before the services it calls
             screen.say(f"the page at http://{http}/, the API at http://{http}/docs")
         await self._first_run(reconciler)
-        told = asyncio.create_task(self._tell(exchange, spacing_s))
-        shown = asyncio.create_task(self._show(reconciler, len(scenario.steps()) if once else None))
+        told = asyncio.create_task(self._tell(venues, spacing_s))
+        shown = asyncio.create_task(self._show(reconciler, until_told=once))
         kept = [asyncio.create_task(child.kept_up(screen.say)) for child in children]
         try:
             done, _ = await asyncio.wait({shown, *kept}, return_when=asyncio.FIRST_COMPLETED)
@@ -167,25 +148,12 @@ class Pair:
         """Where the Position service keeps its data: what was asked for, else simulated data in a folder of its own."""
         if self._folder is not None:
             return {"DB_PATH": str(self._folder)}
-        if self._position.database_url is not None or not self._simulated:
+        if self._position.database_url is not None or self._live:
             return {}
         folder = Path(tempfile.mkdtemp(prefix="trueup-simulated-"))
         folder.chmod(0o711)  # as root the database runs as a user of its own
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         return {"DB_PATH": str(folder)}
-
-    async def _simulator(self) -> tuple[Exchange, str]:
-        """A simulated venue over real HTTP that holds what the book is going to hold."""
-        exchange = scenario.new_exchange(now=lambda: time.time_ns() // 1_000_000)
-        scenario.seed(exchange)
-        listen = _simulator_listen(CliSettings.load())
-        server = await serve(exchange, listen.host, listen.port)
-        self._stack.push_async_callback(server.close)
-        walking = asyncio.create_task(_walk(exchange))
-        self._stack.push_async_callback(_cancelled, walking)
-        told = "" if server.url == SIMULATOR_URL else f" told SIMULATOR_URL={server.url}"
-        self.screen.say(f"SIMULATED Hyperliquid at {server.url}; `trueup simulate`{told} makes things happen there")
-        return exchange, server.url
 
     async def _first_run(self, reconciler: str) -> None:
         """Show what the first cycle found, so that everybody knows where the story starts."""
@@ -200,14 +168,13 @@ class Pair:
             if check.error:
                 self.screen.say(f"{check.venue} could not be read: {check.error}")
 
-    async def _tell(self, exchange: Exchange | None, spacing_s: float) -> None:
-        if exchange is None:
-            return
-        async for step in scenario.play(exchange, spacing_s=spacing_s):
-            self.screen.at_venue(step.caption)
+    async def _tell(self, venues: Venues | None, spacing_s: float) -> None:
+        if venues is not None:
+            async for caption in venues.tell(spacing_s):
+                self.screen.at_venue(caption)
 
-    async def _show(self, reconciler: str, enough: int | None) -> None:
-        """Print drift events as they are streamed, for ever or until there were enough."""
+    async def _show(self, reconciler: str, *, until_told: bool) -> None:
+        """Print drift events as they are streamed, for ever or until the story is told."""
         seen: set[str] = set()
         async with channel.connect(reconciler) as to:
             stub = reconciler_service_pb2_grpc.ReconcilerServiceStub(to)
@@ -215,23 +182,8 @@ class Pair:
                 for event in message.events:
                     self.screen.drift(event)
                     seen.add(event.drift.symbol)
-                if enough is not None and len(seen) >= enough:
+                if until_told and seen >= STORY:
                     return
-
-
-def _simulator_listen(settings: CliSettings) -> Listen:
-    """Where a simulated venue listens: where it was asked to, or where it usually does, or at a free port.
-
-    Raises StartupError.
-    """
-    listen = Listen.parse(settings.simulator_listen or "127.0.0.1:0")
-    if listen.path or not listen.loopback:
-        raise StartupError(f"SIMULATOR_LISTEN: a simulated venue listens on loopback, not on {listen}")
-    if problem := why_not(listen):
-        if "simulator_listen" in settings.model_fields_set:
-            raise StartupError(f"cannot listen on {listen}: {problem}")
-        return Listen(listen.host, 0)
-    return listen
 
 
 def _ensure_free(*addresses: str) -> None:
@@ -255,41 +207,3 @@ async def _drifts(
     async with contextlib.aclosing(stream):
         async for message in stream:
             yield message
-
-
-async def open_book(address: str) -> None:
-    """Open the positions of the scenario; those that are open already stay as they are."""
-    modes = {Mode.CROSS: types_pb2.MARGIN_MODE_CROSS, Mode.ISOLATED: types_pb2.MARGIN_MODE_ISOLATED}
-    async with grpc.aio.insecure_channel(address) as to:
-        stub = position_service_pb2_grpc.PositionServiceStub(to)
-        for held in scenario.book():
-            request = position_service_pb2.OpenPositionRequest(
-                venue="hyperliquid",
-                symbol=held.coin,
-                asset=held.asset,
-                side=types_pb2.SIDE_LONG if held.is_long else types_pb2.SIDE_SHORT,
-                size=str(held.size),
-                entry_price=str(held.entry_price),
-                leverage=str(held.leverage),
-                margin_mode=modes[held.mode],
-                liquidation_price=str(held.liquidation_price or ""),
-                reason="the desk's book",
-            )
-            try:
-                await stub.OpenPosition(request, timeout=30)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
-                    raise
-
-
-async def _walk(exchange: Exchange) -> None:
-    walk = scenario.Walk(exchange)
-    while True:
-        await asyncio.sleep(1.0)
-        walk.step()
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -24,7 +24,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from reconciler_service.simulator import scenario
-from trueup_cli.up import open_book
+from trueup_cli.simulated import open_book
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -1,4 +1,4 @@
-"""A SIMULATED desk to begin with: two coins, a vault, cash, a dated future and a perpetual-style one."""
+"""SIMULATED desks to begin with: a whole one, and a small one that holds a coin for the demonstration."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from reconciler_service.simulator.coinbase.records import FUTURE, Market
 
 DATED = "BIT-28NOV26-CDE"
 PERPETUAL = "BIP-20DEC30-CDE"
+COINS = (("BTC", "0.3", "41800"),)  # of the small desk: coin, size, what the book says it was bought at
 
 
 def new_portfolio(now: Callable[[], int]) -> Portfolio:
@@ -32,4 +33,15 @@ def new_portfolio(now: Callable[[], int]) -> Portfolio:
     portfolio.open_wallet("BTC", Decimal("0.5"), "ACCOUNT_TYPE_VAULT")
     portfolio.set_contracts(DATED, Decimal(20), Decimal(90000))
     portfolio.set_contracts(PERPETUAL, Decimal(-5), Decimal(92000))
+    return portfolio
+
+
+def coins_only(now: Callable[[], int]) -> Portfolio:
+    """The small desk: COINS and some cash, priced as the other venue's demonstration begins."""
+    portfolio = Portfolio(now)
+    for quote in ("USD", "USDC"):
+        portfolio.list_market(Market(f"BTC-{quote}", "BTC", quote, Decimal("0.00000001"), Decimal(42_500)))
+    portfolio.deposit("USD", Decimal(2_500))
+    for coin, size, _ in COINS:
+        portfolio.deposit(coin, Decimal(size))
     return portfolio
