@@ -56,11 +56,12 @@ def is_time(field: FieldDescriptor) -> bool:
 
 
 def valid(descriptor: Descriptor) -> Message:
-    """The smallest request that the contract allows, about one instrument where it can be."""
+    """The smallest request that the contract allows with something in its lists, about one instrument where it can be."""
     made: Any = message_factory.GetMessageClass(descriptor)()
     for field in descriptor.fields:
         rules, is_required = options(field)
-        if not is_required and field.name != "symbol":
+        is_list = field.is_repeated and field.message_type is not None and is_validated(field.message_type)
+        if not is_required and not is_list and field.name != "symbol":
             continue
         if is_time(field):
             getattr(made, field.name).CopyFrom(stamp(NOW))

@@ -11,7 +11,7 @@ from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.types.v1 import drift_pb2
 
 from reconciler_service.app import ReconcilerApp
-from reconciler_service.runner import EVERYTHING
+from reconciler_service.runner import Order
 from reconciler_service.simulator import scenario
 from reconciler_service.simulator.faults import Kind
 from reconciler_service.simulator.records import Mode
@@ -132,7 +132,7 @@ async def test_what_somebody_has_taken_on_is_theirs(position: Any) -> None:
         app = ReconcilerApp(settings)
         await app.start()
         try:
-            (same,) = (await app.runner.reconcile(EVERYTHING)).drifts
+            (same,) = (await app.runner.reconcile(Order())).drifts
         finally:
             await app.stop()
         assert same.status == drift_pb2.DRIFT_STATUS_ACKNOWLEDGED
