@@ -7,14 +7,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-# What only some tests need and PyPI does not have: other languages' toolchains.
-DEBIAN := cmake g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc \
+# What only some tests need and PyPI does not have: a browser, a load generator, other languages' toolchains.
+DEBIAN := chromium fonts-liberation nghttp2-client cmake g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc \
           $(if $(shell command -v npm),,nodejs npm)
 
-.PHONY: help run test browser screenshot lint tools format protos contracts baseline clean
+.PHONY: help run test detection screenshot lint tools format protos contracts baseline clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "python3 not found: apt-get install python3 python3-venv"; exit 1; }
@@ -27,19 +27,13 @@ $(STAMP): pyproject.toml
 run: $(STAMP) ## Run the pair with an embedded PostgreSQL and simulated venues
 	@exec $(BIN)/trueup up
 
-test: $(STAMP) browser ## Run all tests
+test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest
 
-# The page is tested in Debian's Chromium. Only root can install it; without it those tests are skipped, and say so.
-browser:
-	@command -v chromium chromium-browser google-chrome >/dev/null && exit 0; \
-	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { echo "no Chromium, the page is not tested: apt-get install chromium"; exit 0; }; \
-	  echo "Installing Chromium to test the page with ..."; export DEBIAN_FRONTEND=noninteractive; \
-	  apt-get install -qq -y --no-install-recommends chromium fonts-liberation >/dev/null || \
-	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-liberation >/dev/null; } || \
-	  echo "Chromium could not be installed, the page is not tested"
+detection: $(STAMP) ## Count false, missed and found drifts over a long random life (about 30 minutes)
+	$(BIN)/python -m tests.bench.detection $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED))
 
-screenshot: $(STAMP) browser ## Make docs/page.png anew
+screenshot: $(STAMP) ## Make docs/page.png anew
 	$(BIN)/python -m tests.e2e.screenshot docs/page.png
 
 lint: $(STAMP) contracts ## Check style, types and contracts

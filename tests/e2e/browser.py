@@ -49,7 +49,7 @@ class Browser(Process):
 
     def __init__(self, folder: Path) -> None:
         program = installed()
-        assert program, "no Chromium: make browser, or apt-get install chromium"
+        assert program, "no Chromium: make tools, or apt-get install chromium"
         sandbox = () if os.geteuid() else ("--no-sandbox",)  # Chromium refuses to run as root with it
         profile = f"--user-data-dir={folder / 'profile'}"
         super().__init__([program, *FLAGS, *sandbox, profile, "about:blank"], environment(folder, HOME=str(folder)))

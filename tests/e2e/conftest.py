@@ -46,7 +46,7 @@ def desk() -> Iterator[Trio]:
 def browser() -> Iterator[Browser]:
     """A headless Chromium. Where it must not be missing, NEEDS_BROWSER says so."""
     if not installed() and not os.environ.get("NEEDS_BROWSER"):
-        pytest.skip("no Chromium, the page is not tested: make browser, or apt-get install chromium")
+        pytest.skip("no Chromium, the page is not tested: make tools, or apt-get install chromium")
     with scratch() as folder:
         running = Browser(folder)
         try:
