@@ -30,6 +30,7 @@ from reconciler_service.simulator.records import Fill, Mode
 from reconciler_service.simulator.server import RunningServer
 from reconciler_service.venues.budget import WeightBudget
 from reconciler_service.venues.hyperliquid.adapter import Hyperliquid
+from reconciler_service.venues.push import socket_url
 
 COLLATERAL = Decimal(10_000_000)  # on each dex: this is about books, not about margin calls
 UNLIMITED = 10**9
@@ -56,8 +57,10 @@ class Stack:
 
 
 @asynccontextmanager
-async def stack(count: int, *, confirm_after_s: float, interval_s: float = 3600.0) -> AsyncIterator[Stack]:
-    """Start everything; ``count`` desks whose book and venue agree."""
+async def stack(
+    count: int, *, confirm_after_s: float, interval_s: float = 3600.0, push: bool = False
+) -> AsyncIterator[Stack]:
+    """Start everything; ``count`` desks whose book and venue agree. With ``push`` the venue's WebSocket is listened to."""
     async with AsyncExitStack() as on_exit:
         folder = Path(tempfile.mkdtemp(prefix="trueup-bench-", dir="/tmp"))  # short, as socket paths are
         folder.chmod(0o755)  # noqa: ASYNC240 - nothing else runs yet
@@ -95,8 +98,15 @@ async def stack(count: int, *, confirm_after_s: float, interval_s: float = 3600.
         )
         budget = WeightBudget(UNLIMITED)
         adapters = [
-            Hyperliquid(a.address, source=Source.SIMULATED, account=a.name, base_url=venue.url, budget=budget)
-            for a in accounts
+            Hyperliquid(
+                account.address,
+                source=Source.SIMULATED,
+                account=account.name,
+                base_url=venue.url,
+                budget=budget,
+                push_urls=(socket_url(venue.url),) if push else (),
+            )
+            for account in accounts
         ]
         app = ReconcilerApp(settings, adapters)
         served = f"127.0.0.1:{await app.start()}"

@@ -15,6 +15,7 @@ import random
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -23,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.bench.desks import stack
+from tests.bench.latency import Latency, measured
 from tests.bench.soak import Soak, Tally
 
 DESKS = 32  # a cycle mostly waits (for a second look, for a venue that stumbles): many side by side fill the time
@@ -37,15 +39,18 @@ def main() -> None:
     parser.add_argument("--desks", type=int, default=DESKS, help="accounts, all of them in every round (%(default)s)")
     parser.add_argument("--seed", type=int, default=None, help="of what happens; printed, to repeat a run")
     parser.add_argument("--out", type=Path, default=Path("build/detection.json"), help="where the numbers go")
+    parser.add_argument("--samples", type=int, default=100, help="drifts whose detection is timed (%(default)s)")
     asked = parser.parse_args()
     seed = random.randrange(1_000_000) if asked.seed is None else asked.seed
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     began = time.monotonic()
     tally = asyncio.run(run(asked.cycles, asked.desks, seed))
     found = result(tally, seed, time.monotonic() - began)
+    latencies = [asyncio.run(measured(asked.samples, push=True)), asyncio.run(measured(asked.samples // 4, push=False))]
+    found["time_to_detect"] = [latency.told for latency in latencies]
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(found, indent=2) + "\n")
-    show(found, tally)
+    show(found, tally, latencies)
     sys.exit(0 if not (tally.false or tally.missed or tally.differing) else 1)
 
 
@@ -85,17 +90,26 @@ def result(tally: Tally, seed: int, seconds: float) -> dict[str, object]:
     }
 
 
-def show(found: dict[str, object], tally: Tally) -> None:
-    """Two tables, and every drift that should not have been."""
+def show(found: dict[str, object], tally: Tally, latencies: Sequence[Latency]) -> None:
+    """Three tables, and every drift that should not have been."""
     console = Console()
     table = Table(title="false and missed drifts", show_header=False)
     for name, value in found.items():
+        if name == "time_to_detect":
+            continue
         table.add_row(name.replace("_", " "), str(value))
     console.print(table)
     kinds = Table("planted", "times", "seen", title="by kind")
     for kind, count in tally.planted.most_common():
         kinds.add_row(kind, str(count), str(tally.detected[kind]))
     console.print(kinds)
+    times = Table(
+        "how", "samples", "p50 s", "p99 s", "max s", title="from the change at the venue to the drift on the stream"
+    )
+    for latency in latencies:
+        told = latency.told
+        times.add_row(latency.how, *(str(told[name]) for name in ("samples", "p50_s", "p99_s", "max_s")))
+    console.print(times)
     console.print(f"causes named: {dict(tally.causes.most_common())}; resolved: {dict(tally.resolved)}")
     for name, lines in (("FALSE", tally.false), ("MISSED", tally.missed), ("DIFFERS", tally.differing)):
         for line in lines[:20]:

@@ -298,7 +298,7 @@ class Soak:
     async def _spoil(self) -> None:
         """One fault after the other, for one to three answers of one kind of call."""
         while True:
-            await asyncio.sleep(self._random.uniform(0.1, 0.6))
+            await asyncio.sleep(self._random.uniform(0.3, 1.5))
             kind = self._random.choice(list(FAULTS))
             calls = self._random.choice(CALLS)
             count = self._random.randint(1, 3)

@@ -295,7 +295,7 @@ def test_setting_exists_with_the_stated_default(variable: str, stated: str):
         assert real in {"-", ""}
     else:
         stated = stated.strip("`")
-        assert real == stated or float(str(real)) == float(stated)
+        assert str(real).lower() == stated.lower() or float(str(real)) == float(stated)
 
 
 def test_settings_outside_the_table_exist_too():
