@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
 import urllib.request
 from collections.abc import Iterator
@@ -24,12 +25,13 @@ MARKUP = '<img src=x onerror="window.wasRun = 1"><b>bold</b>'
 NEVER_S = "86400"  # the story is not told: what happens at the venue is what a test does
 
 
-class Desk(Up):
+class Stage(Up):
     """``trueup up`` with a book and a venue that agree until a test says otherwise."""
 
     def ready(self) -> None:
         self.wait_for("reconciled: ")
-        self.venue = self.wait_for("SIMULATED Hyperliquid at ")[1].split()[-1]
+        line = self.wait_for("SIMULATED Hyperliquid at ")[1]
+        self.venue = re.search(r"http://[0-9.:]+", line)[0]
         self.page = f"http://{self.http}/"
 
     def ask(self, verb: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -52,8 +54,8 @@ class Desk(Up):
 
 
 @pytest.fixture(scope="module")
-def desk(browser: Browser) -> Iterator[Desk]:
-    with scratch() as folder, Desk(folder, "--spacing", NEVER_S) as running:
+def stage(browser: Browser) -> Iterator[Stage]:
+    with scratch() as folder, Stage(folder, "--spacing", NEVER_S) as running:
         running.ready()
         yield running
 
@@ -97,9 +99,9 @@ def assert_clean(tab: Tab, url: str) -> None:
 # -- what it shows -------------------------------------------------------------------------------
 
 
-async def test_shows_book_venues_and_that_it_is_simulated(browser: Browser, desk: Desk):
+async def test_shows_book_venues_and_that_it_is_simulated(browser: Browser, stage: Stage):
     async with browser.tab() as tab:
-        await opened(tab, desk.page)
+        await opened(tab, stage.page)
         await tab.until("document.querySelectorAll('#position-table tbody tr').length === 5", "five positions")
         assert "SIMULATED" in await tab.text("#source")
         assert "SIMULATED" in await tab.value("document.title")
@@ -111,13 +113,13 @@ async def test_shows_book_venues_and_that_it_is_simulated(browser: Browser, desk
         await tab.until("document.querySelector('#venues .age').innerText.endsWith(' ago')", "an age")
         await tab.until("document.querySelector('#plot figcaption').innerText.includes('Unrealised PnL')", "a plot")
         assert "Unrealised PnL" in await tab.text("#totals")
-        assert await tab.value("document.querySelector('#equity').hidden"), "nothing tells it"
-        assert_clean(tab, desk.page)
+        await tab.until("document.querySelector('#equity li')?.innerText.includes('USD')", "what the account is worth")
+        assert_clean(tab, stage.page)
 
 
-async def test_a_bar_is_as_long_as_the_distance(browser: Browser, desk: Desk):
+async def test_a_bar_is_as_long_as_the_distance(browser: Browser, stage: Stage):
     async with browser.tab() as tab:
-        await opened(tab, desk.page)
+        await opened(tab, stage.page)
         ratio = """(() => { const row = [...document.querySelectorAll('#position-table tbody tr')]
           .find(one => one.innerText.startsWith('ETH'));
           const [bar, track] = ['.fill', '.track'].map(one => row.querySelector(one).getBoundingClientRect().width);
@@ -126,18 +128,18 @@ async def test_a_bar_is_as_long_as_the_distance(browser: Browser, desk: Desk):
         await tab.until(f"(([bar, percent]) => Math.abs(bar - percent / 30) < 0.02)({ratio})", "8 % to fill 8/30")
 
 
-async def test_marks_move_without_a_reload(browser: Browser, desk: Desk):
+async def test_marks_move_without_a_reload(browser: Browser, stage: Stage):
     async with browser.tab() as tab:
-        await opened(tab, desk.page)
-        at_venue(desk.venue, "mark", coin="xyz:TSLA", price="260")
+        await opened(tab, stage.page)
+        at_venue(stage.venue, "mark", coin="xyz:TSLA", price="260")
         await tab.until("document.querySelector('#position-table').innerText.includes('xyz:TSLA')", "TSLA")
         row = "[...document.querySelectorAll('#position-table tbody tr')].find(one => one.innerText.startsWith('xyz'))"
         await tab.until(f"({row}).querySelector('.pnl').innerText.startsWith('+10')", "about 104 of profit")
 
 
-async def test_filter_and_order(browser: Browser, desk: Desk):
+async def test_filter_and_order(browser: Browser, stage: Stage):
     async with browser.tab() as tab:
-        await opened(tab, desk.page)
+        await opened(tab, stage.page)
         names = "[...document.querySelectorAll('#position-table strong.symbol')].map(one => one.innerText).join()"
         await tab.until(f"{names}.split(',').length === 5", "all")
         await tab.press("/")
@@ -156,32 +158,32 @@ async def test_filter_and_order(browser: Browser, desk: Desk):
         assert (await tab.value(sorted_by)).startswith("Notional")
 
 
-async def test_equity_is_shown_with_what_is_missing(browser: Browser, desk: Desk):
-    """As the last run tells it; what it does not tell is not there."""
+async def test_equity_is_shown_with_what_is_missing(browser: Browser, stage: Stage):
+    """As a run would tell it."""
     checks: list[dict[str, Any]] = [
         {"venue": "one", "actual": "12500.5", "expected": "12500", "gap": "0.5", "tolerance": "1"},
         {"venue": "two", "actual": "900", "expected": "1000.25", "gap": "-100.25", "tolerance": "1"},
         {"venue": "three", "actual": "7", "expected": "9", "gap": "-2", "tolerance": "1", "confirmed": True},
     ]
     async with browser.tab() as tab:
-        await opened(tab, desk.page)
+        await opened(tab, stage.page)
         shown = await tab.value(
-            f"import('{desk.page}page/venues.js').then(it => it.drawEquity({json.dumps(checks)}))"
+            f"import('{stage.page}page/venues.js').then(it => it.drawEquity({json.dumps(checks)}))"
             ".then(() => [...document.querySelectorAll('#equity li')].map(one => one.innerText.replace(/\\s+/g, ' ')))"
         )
         assert "12 500.50 USD ✓ adds up" in shown[0]
         assert "\u2212100.25 against 1 000.25 expected: looking again" in shown[1]
         assert "something is missing in the book" in shown[2]
-        await tab.until("document.getElementById('equity').hidden", "nothing to tell it again")
+        await tab.until("document.querySelectorAll('#equity li').length === 1", "what the run tells to come again")
 
 
 # -- what it does --------------------------------------------------------------------------------
 
 
-async def test_a_drift_appears_and_is_resolved_by_mouse(browser: Browser, desk: Desk):
+async def test_a_drift_appears_and_is_resolved_by_mouse(browser: Browser, stage: Stage):
     async with browser.tab() as tab:
-        await opened(tab, desk.page)
-        at_venue(desk.venue, "trade", coin="BTC", side="buy", size="0.1")
+        await opened(tab, stage.page)
+        at_venue(stage.venue, "trade", coin="BTC", side="buy", size="0.1")
         shown = await appears(tab, "BTC")
         assert "size differs" in shown
         assert "never reached the book" in shown
@@ -192,7 +194,7 @@ async def test_a_drift_appears_and_is_resolved_by_mouse(browser: Browser, desk: 
         diff = "document.querySelector('#resolve-preview').innerText.replace(/\\s+/g, ' ')"
         assert "size 0.5 → 0.6" in await tab.until(f"{diff}.includes('size') && {diff}", "the diff")
         assert "realised PnL 0 → \u2212" in await tab.value(diff)
-        assert desk.held("BTC")["size"] == "0.5", "nothing is changed by looking"
+        assert stage.held("BTC")["size"] == "0.5", "nothing is changed by looking"
         await tab.click("#resolve-confirm")
         assert await tab.value("document.querySelector('#resolve').open"), "not without a reason"
         await tab.click("#resolve-reason")
@@ -200,19 +202,19 @@ async def test_a_drift_appears_and_is_resolved_by_mouse(browser: Browser, desk: 
         await tab.click("#resolve-confirm")
         await vanishes(tab, "BTC")
         await tab.until("!document.querySelector('#resolve').open", "the dialog to close")
-        assert desk.held("BTC")["size"] == "0.6"
+        assert stage.held("BTC")["size"] == "0.6"
         row = "[...document.querySelectorAll('#position-table tbody tr')].find(one => one.innerText.startsWith('BTC'))"
         await tab.until(f"({row}).querySelector('td.size').innerText.startsWith('0.6')", "the corrected size")
         await tab.until(
             "document.querySelector('#ended').textContent.includes('the bot was down')", "what ended lately"
         )
-        assert_clean(tab, desk.page)
+        assert_clean(tab, stage.page)
 
 
-async def test_every_way_is_previewed_before_it_is_taken(browser: Browser, desk: Desk):
+async def test_every_way_is_previewed_before_it_is_taken(browser: Browser, stage: Stage):
     async with browser.tab() as tab:
-        await opened(tab, desk.page)
-        at_venue(desk.venue, "trade", coin="ARB", side="buy", size="100")
+        await opened(tab, stage.page)
+        at_venue(stage.venue, "trade", coin="ARB", side="buy", size="100")
         assert "missing in the book" in await appears(tab, "ARB")
         await press_in_card(tab, "ARB", "Resolve…")
         preview = "document.querySelector('#resolve-preview').innerText"
@@ -224,19 +226,19 @@ async def test_every_way_is_previewed_before_it_is_taken(browser: Browser, desk:
         await tab.click("#resolve label", "Dismiss")
         assert await tab.text("#resolve-confirm") == "Dismiss the case"
         # Somebody at the venue is quicker: what was looked at is not what would be done.
-        at_venue(desk.venue, "close", coin="ARB")
+        at_venue(stage.venue, "close", coin="ARB")
         await tab.until(f"{preview}.includes('has ended meanwhile')", "the dialog to notice")
         assert await tab.value("document.querySelector('#resolve-confirm').disabled")
         await tab.click("#resolve-cancel")
         await tab.until("!document.querySelector('#resolve').open", "the dialog to close")
-        assert_clean(tab, desk.page)
+        assert_clean(tab, stage.page)
 
 
-async def test_acknowledge_and_snooze(browser: Browser, desk: Desk):
+async def test_acknowledge_and_snooze(browser: Browser, stage: Stage):
     async with browser.tab() as tab, browser.tab() as other:
-        await opened(tab, desk.page)
-        await opened(other, desk.page)
-        at_venue(desk.venue, "leverage", coin="HYPE", value=10, mode="cross")
+        await opened(tab, stage.page)
+        await opened(other, stage.page)
+        at_venue(stage.venue, "leverage", coin="HYPE", value=10, mode="cross")
         await appears(tab, "HYPE")
         await press_in_card(tab, "HYPE", "Acknowledge")
         await tab.until(f"({card('HYPE')}).innerText.includes('acknowledged')", "the badge")
@@ -244,18 +246,18 @@ async def test_acknowledge_and_snooze(browser: Browser, desk: Desk):
         await press_in_card(tab, "HYPE", "1 h")
         for each in (tab, other):
             await each.until(f"({card('HYPE')})?.innerText.includes('snoozed until')", "the badge, on every page")
-        at_venue(desk.venue, "leverage", coin="HYPE", value=3, mode="cross")
+        at_venue(stage.venue, "leverage", coin="HYPE", value=3, mode="cross")
         await vanishes(tab, "HYPE")
-        assert_clean(tab, desk.page)
+        assert_clean(tab, stage.page)
 
 
-async def test_an_error_says_what_to_do(browser: Browser, desk: Desk):
+async def test_an_error_says_what_to_do(browser: Browser, stage: Stage):
     async with browser.tab() as tab:
-        await opened(tab, desk.page)
-        at_venue(desk.venue, "leverage", coin="HYPE", value=5, mode="cross")
+        await opened(tab, stage.page)
+        at_venue(stage.venue, "leverage", coin="HYPE", value=5, mode="cross")
         await appears(tab, "HYPE")
         # The answer of a case that somebody else has moved: it is refused, the page says so and stays usable.
-        (drift,) = (one for one in desk.ask("GET", "v1/drifts")["drifts"] if one["symbol"] == "HYPE")
+        (drift,) = (one for one in stage.ask("GET", "v1/drifts")["drifts"] if one["symbol"] == "HYPE")
         await tab.value(
             "fetch = (real => (url, how) => String(url).includes(':ack')"
             " ? real(url, {...how, body: JSON.stringify({expected_revision: '1'})}) : real(url, how))(fetch)"
@@ -265,15 +267,15 @@ async def test_an_error_says_what_to_do(browser: Browser, desk: Desk):
         assert "Look at it again" in await tab.text(".notice.error")
         await tab.click(".notice.error button")
         await tab.until("!document.querySelector('.notice')", "the message to be closed")
-        desk.ask("POST", f"v1/drifts/{drift['drift_id']}:acknowledge", {})
-        at_venue(desk.venue, "leverage", coin="HYPE", value=3, mode="cross")
+        stage.ask("POST", f"v1/drifts/{drift['drift_id']}:acknowledge", {})
+        at_venue(stage.venue, "leverage", coin="HYPE", value=3, mode="cross")
         await vanishes(tab, "HYPE")
 
 
-async def test_by_keyboard_alone(browser: Browser, desk: Desk):
+async def test_by_keyboard_alone(browser: Browser, stage: Stage):
     async with browser.tab() as tab:
-        await opened(tab, desk.page)
-        at_venue(desk.venue, "close", coin="SOL")
+        await opened(tab, stage.page)
+        at_venue(stage.venue, "close", coin="SOL")
         await appears(tab, "SOL")
         focused = "document.activeElement.innerText"
         await tab.press("Tab")
@@ -305,30 +307,30 @@ async def test_by_keyboard_alone(browser: Browser, desk: Desk):
         await tab.press("Enter")
         await vanishes(tab, "SOL")
         await tab.until("document.activeElement.id === 'drifts-title'", "focus not to be lost with the card")
-        wait_until(lambda: not desk.ask("GET", "v1/positions?symbol=SOL")["positions"], "SOL to be closed")
-        assert_clean(tab, desk.page)
+        wait_until(lambda: not stage.ask("GET", "v1/positions?symbol=SOL")["positions"], "SOL to be closed")
+        assert_clean(tab, stage.page)
 
 
-async def test_markup_is_shown_as_text(browser: Browser, desk: Desk):
-    desk.ask("PATCH", f"v1/positions/{desk.held('HYPE')['position_id']}", {"labels": {"desk": MARKUP}})
+async def test_markup_is_shown_as_text(browser: Browser, stage: Stage):
+    stage.ask("PATCH", f"v1/positions/{stage.held('HYPE')['position_id']}", {"labels": {"desk": MARKUP}})
     async with browser.tab() as tab:
-        await opened(tab, desk.page)
+        await opened(tab, stage.page)
         await tab.until("document.querySelector('#position-table .labels').innerText !== undefined", "labels")
         await tab.until(f"document.body.innerText.includes({json.dumps(MARKUP)})", "the label as it is")
-        at_venue(desk.venue, "leverage", coin="HYPE", value=7, mode="cross")
+        at_venue(stage.venue, "leverage", coin="HYPE", value=7, mode="cross")
         await appears(tab, "HYPE")
-        (drift,) = (one for one in desk.ask("GET", "v1/drifts")["drifts"] if one["symbol"] == "HYPE")
-        desk.ask("POST", f"v1/drifts/{drift['drift_id']}:acknowledge", {"reason": MARKUP})
+        (drift,) = (one for one in stage.ask("GET", "v1/drifts")["drifts"] if one["symbol"] == "HYPE")
+        stage.ask("POST", f"v1/drifts/{drift['drift_id']}:acknowledge", {"reason": MARKUP})
         await tab.until(f"({card('HYPE')}).textContent.includes({json.dumps(MARKUP)})", "the reason as it is")
         assert await tab.value("document.querySelectorAll('main img, main b b').length") == 0
         assert await tab.value("window.wasRun") is None
-        assert_clean(tab, desk.page)
-    at_venue(desk.venue, "leverage", coin="HYPE", value=3, mode="cross")
+        assert_clean(tab, stage.page)
+    at_venue(stage.venue, "leverage", coin="HYPE", value=3, mode="cross")
 
 
-async def test_the_key_is_sent_and_kept_by_the_tab_alone(browser: Browser, desk: Desk):
+async def test_the_key_is_sent_and_kept_by_the_tab_alone(browser: Browser, stage: Stage):
     async with browser.tab() as tab:
-        await opened(tab, desk.page)
+        await opened(tab, stage.page)
         await tab.value(
             "window.sent = []; fetch = (real => (url, how) => { sent.push(how?.headers?.['X-API-Key']);"
             " return real(url, how); })(fetch)"
@@ -346,10 +348,10 @@ async def test_the_key_is_sent_and_kept_by_the_tab_alone(browser: Browser, desk:
 # -- where it is shown ---------------------------------------------------------------------------
 
 
-async def test_on_a_phone_nothing_lies_beside_the_screen(browser: Browser, desk: Desk):
-    at_venue(desk.venue, "trade", coin="kPEPE", side="buy", size="50000")
+async def test_on_a_phone_nothing_lies_beside_the_screen(browser: Browser, stage: Stage):
+    at_venue(stage.venue, "trade", coin="kPEPE", side="buy", size="50000")
     async with browser.tab(PHONE) as tab:
-        await opened(tab, desk.page)
+        await opened(tab, stage.page)
         await appears(tab, "kPEPE")
         await tab.until("document.querySelectorAll('#position-table tbody tr').length > 2", "positions")
         assert await tab.value("document.documentElement.scrollWidth") <= PHONE[0]
@@ -367,8 +369,8 @@ async def test_on_a_phone_nothing_lies_beside_the_screen(browser: Browser, desk:
         await tab.click("#resolve-reason")
         await tab.type("a test")
         await tab.click("#resolve-cancel")
-        assert_clean(tab, desk.page)
-    at_venue(desk.venue, "close", coin="kPEPE")
+        assert_clean(tab, stage.page)
+    at_venue(stage.venue, "close", coin="kPEPE")
 
 
 # Text that is too close to its ground in brightness, by WCAG's formula. Grounds may be see-through.
@@ -395,10 +397,10 @@ PALE = """(() => {
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-async def test_can_be_read_and_is_read_out(browser: Browser, desk: Desk, dark: bool):
-    at_venue(desk.venue, "leverage", coin="HYPE", value=8, mode="cross")
+async def test_can_be_read_and_is_read_out(browser: Browser, stage: Stage, dark: bool):
+    at_venue(stage.venue, "leverage", coin="HYPE", value=8, mode="cross")
     async with browser.tab(DESKTOP, dark=dark) as tab:
-        await opened(tab, desk.page)
+        await opened(tab, stage.page)
         await appears(tab, "HYPE")
         await tab.until("document.querySelectorAll('#position-table tbody tr').length > 2", "positions")
         assert await tab.value("matchMedia('(prefers-color-scheme: dark)').matches") is dark
@@ -421,29 +423,29 @@ async def test_can_be_read_and_is_read_out(browser: Browser, desk: Desk, dark: b
         await press_in_card(tab, "HYPE", "Resolve…")
         await tab.until("document.querySelector('#resolve-preview').innerText.includes('After')", "the diff")
         assert await tab.value(PALE) == []
-        assert_clean(tab, desk.page)
-    at_venue(desk.venue, "leverage", coin="HYPE", value=3, mode="cross")
+        assert_clean(tab, stage.page)
+    at_venue(stage.venue, "leverage", coin="HYPE", value=3, mode="cross")
 
 
-async def test_new_drifts_are_read_out_but_not_those_that_were_there(browser: Browser, desk: Desk):
+async def test_new_drifts_are_read_out_but_not_those_that_were_there(browser: Browser, stage: Stage):
     async with browser.tab() as tab:
-        at_venue(desk.venue, "leverage", coin="HYPE", value=4, mode="cross")
-        wait_until(lambda: "HYPE" in desk.open_drifts(), "the drift")
-        await opened(tab, desk.page)
+        at_venue(stage.venue, "leverage", coin="HYPE", value=4, mode="cross")
+        wait_until(lambda: "HYPE" in stage.open_drifts(), "the drift")
+        await opened(tab, stage.page)
         await appears(tab, "HYPE")
         assert await tab.text("#announcer") == ""
-        at_venue(desk.venue, "trade", coin="ARB", side="sell", size="70")
+        at_venue(stage.venue, "trade", coin="ARB", side="sell", size="70")
         await tab.until("document.querySelector('#announcer').textContent.includes('ARB short')", "it to be read out")
-    at_venue(desk.venue, "close", coin="ARB")
-    at_venue(desk.venue, "leverage", coin="HYPE", value=3, mode="cross")
+    at_venue(stage.venue, "close", coin="ARB")
+    at_venue(stage.venue, "leverage", coin="HYPE", value=3, mode="cross")
 
 
 # -- what may break ------------------------------------------------------------------------------
 
 
-async def test_says_that_it_is_cut_off_and_comes_back(browser: Browser, desk: Desk):
+async def test_says_that_it_is_cut_off_and_comes_back(browser: Browser, stage: Stage):
     async with browser.tab() as tab:
-        await opened(tab, desk.page)
+        await opened(tab, stage.page)
         conditions = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
         await tab.call("Network.emulateNetworkConditions", offline=True, **conditions)
         await tab.until("document.body.dataset.connection === 'broken'", "the page to notice")
@@ -454,16 +456,16 @@ async def test_says_that_it_is_cut_off_and_comes_back(browser: Browser, desk: De
 
 
 @pytest.mark.parametrize("module", ["reconciler_service", "position_service"])
-async def test_comes_back_by_itself_after_a_kill(browser: Browser, desk: Desk, module: str):
+async def test_comes_back_by_itself_after_a_kill(browser: Browser, stage: Stage, module: str):
     async with browser.tab() as tab:
-        await opened(tab, desk.page)
-        desk.kill(module)
+        await opened(tab, stage.page)
+        stage.kill(module)
         # What happens meanwhile is there afterwards.
-        at_venue(desk.venue, "leverage", coin="HYPE", value=6, mode="cross")
+        at_venue(stage.venue, "leverage", coin="HYPE", value=6, mode="cross")
         await appears(tab, "HYPE")
         await tab.until(LIVE, "the page to be live again")
         await tab.until("document.querySelectorAll('#position-table tbody tr').length > 2", "the positions")
-        at_venue(desk.venue, "leverage", coin="HYPE", value=3, mode="cross")
+        at_venue(stage.venue, "leverage", coin="HYPE", value=3, mode="cross")
         await vanishes(tab, "HYPE")
 
 
@@ -493,7 +495,7 @@ async def test_a_reconciler_alone_shows_drifts_alone(browser: Browser, start_pos
 # -- its arithmetic ------------------------------------------------------------------------------
 
 
-async def test_decimals_are_exact(browser: Browser, desk: Desk):
+async def test_decimals_are_exact(browser: Browser, stage: Stage):
     """Against Python's, with amounts that no float could hold."""
     dice = random.Random(7)
     texts = [
@@ -512,8 +514,8 @@ async def test_decimals_are_exact(browser: Browser, desk: Desk):
         tail = f".{dice.randint(0, 10**fraction - 1):0{fraction}d}" if fraction else ""
         texts.append(f"{dice.choice(['', '-'])}{whole}{tail}")
     async with browser.tab() as tab:
-        await tab.open(desk.page)
-        told = await tab.value(f"""import('{desk.page}page/decimal.js').then(({{round, compare, add, money}}) => {{
+        await tab.open(stage.page)
+        told = await tab.value(f"""import('{stage.page}page/decimal.js').then(({{round, compare, add, money}}) => {{
           const texts = {json.dumps(texts)};
           return [texts.map(one => round(one, 2)), texts.map((one, at) => compare(one, texts.at(at - 1))),
                   texts.map((one, at) => add(one, texts.at(at - 1))), texts.map(one => money(one))];
