@@ -102,7 +102,7 @@ def assert_clean(tab: Tab, url: str) -> None:
 async def test_shows_book_venues_and_that_it_is_simulated(browser: Browser, stage: Stage):
     async with browser.tab() as tab:
         await opened(tab, stage.page)
-        await tab.until("document.querySelectorAll('#position-table tbody tr').length === 5", "five positions")
+        await tab.until("document.querySelectorAll('#position-table tbody tr').length === 6", "the whole book")
         assert "SIMULATED" in await tab.text("#source")
         assert "SIMULATED" in await tab.value("document.title")
         rows = await tab.value("[...document.querySelectorAll('#position-table tbody tr')].map(one => one.innerText)")
@@ -141,7 +141,7 @@ async def test_filter_and_order(browser: Browser, stage: Stage):
     async with browser.tab() as tab:
         await opened(tab, stage.page)
         names = "[...document.querySelectorAll('#position-table strong.symbol')].map(one => one.innerText).join()"
-        await tab.until(f"{names}.split(',').length === 5", "all")
+        await tab.until(f"{names}.split(',').length === 6", "all")
         await tab.press("/")
         await tab.type("tsla")
         await tab.until(f"{names} === 'xyz:TSLA'", "TSLA alone")
@@ -150,10 +150,15 @@ async def test_filter_and_order(browser: Browser, stage: Stage):
         await tab.value("document.querySelector('#filter').select()")
         await tab.type(" ")
         await tab.click("#position-table thead button", "Position")
-        await tab.until(f"{names} === 'BTC,ETH,HYPE,SOL,xyz:TSLA'", "the alphabet")
+        await tab.until(f"{names} === 'BTC,BTC-USD,ETH,HYPE,SOL,xyz:TSLA'", "the alphabet")
         await tab.click("#position-table thead button", "Notional")
         await tab.click("#position-table thead button", "Notional")
-        await tab.until(f"{names} === 'BTC,SOL,ETH,HYPE,xyz:TSLA'", "the largest first")
+        amounts = (
+            "[...document.querySelectorAll('td.notional_value')].map(one => +one.innerText.replace(/[^0-9.]/g, ''))"
+        )
+        await tab.until(
+            f"(found => found.every((one, at) => !at || found[at - 1] >= one))({amounts})", "the largest first"
+        )
         sorted_by = "document.querySelector('#position-table [aria-sort=descending]').innerText"
         assert (await tab.value(sorted_by)).startswith("Notional")
 
