@@ -19,6 +19,8 @@ from reconciler_service.holding import EXACT
 from reconciler_service.model import CashFlow, Outcome, Product, Snapshot
 
 OVERLAP = timedelta(minutes=10)  # what moved may be listed late
+ASK_AGAIN = timedelta(minutes=1)  # what moved, about a gap that stays as it is; each question costs a venue's weight
+ASK_UNSETTLED = timedelta(minutes=10)  # the same while the gap says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Account:
     moved: Decimal = ZERO  # funding and transfers
     flows: Mapping[tuple[str, str], datetime] = field(default_factory=dict)  # counted lately, by id and scope
     flows_at: datetime | None = None  # until when they are counted
+    asked_at: datetime | None = None  # the look that asked what moved last
+    asked_gap: Decimal = ZERO  # what the answer left unexplained
     is_agreed: bool = False  # a second look has agreed with the start
     looks: int = 0  # in a row at the gap there is now
     clear: int = 0  # in a row without one
@@ -60,6 +64,15 @@ class Account:
     @property
     def expected(self) -> Decimal:
         return EXACT.subtract(self.now.value, self.gap)
+
+    def is_to_ask(self, tolerance: Decimal, *, is_settled: bool) -> bool:
+        """Whether to ask the venue what moved: there is a gap, another one than at the last question, or that is old."""
+        if abs(self.gap) <= tolerance:
+            return False
+        if self.asked_at is None:
+            return True
+        is_other = is_settled and abs(EXACT.subtract(self.gap, self.asked_gap)) > tolerance
+        return is_other or self.now.at - self.asked_at >= (ASK_AGAIN if is_settled else ASK_UNSETTLED)
 
     @property
     def is_confirmed(self) -> bool:
@@ -96,7 +109,8 @@ def moved(known: Account, flows: Iterable[CashFlow], quote: frozenset[str]) -> A
             total, counted[key] = EXACT.add(total, flow.amount), flow.time
     until = min(known.now.times.values())
     recent = {key: at for key, at in counted.items() if at > until - 2 * OVERLAP}
-    return replace(known, moved=total, flows=recent, flows_at=until)
+    after = replace(known, moved=total, flows=recent, flows_at=until)
+    return replace(after, asked_at=known.now.at, asked_gap=after.gap)
 
 
 def judged(known: Account, before: Decimal, tolerance: Decimal, *, is_settled: bool) -> Account:

@@ -114,7 +114,7 @@ class EquityWatch:
         before = known.gap
         realized, revision = await self._realized(one, known.revision)
         account = seen(known, now, realized, revision)
-        if abs(account.gap) > self._rules.tolerance:
+        if account.is_to_ask(self._rules.tolerance, is_settled=is_settled):
             # Asked only now: what moved without a trade shows in the cash, and each question costs weight.
             flows = await self._flows(one.desk, (known.flows_at or known.start.at) - OVERLAP)
             if flows is None:

@@ -65,7 +65,7 @@ async def picture(browser: Browser, up: Up) -> bytes:
     up.wait_for("reconciled: ")
     async with browser.tab(SIZE) as tab, browser.tab() as blank:
         await tab.open(f"http://{up.http}/")
-        await tab.until("document.querySelectorAll('.case').length === 4", "four drifts")
+        await tab.until("document.querySelectorAll('.case').length >= 5", "the drifts of the story")
         await asyncio.sleep(SECONDS)
         await tab.value("scrollTo(0, 0)")
         return await reduced(blank, await tab.screenshot())

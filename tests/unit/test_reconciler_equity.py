@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconciler_service.equity import OVERLAP, Account, Worth, judged, moved, seen, worth
+from reconciler_service.equity import ASK_AGAIN, ASK_UNSETTLED, OVERLAP, Account, Worth, judged, moved, seen, worth
 from reconciler_service.model import CashFlow, Equity, FlowKind, Outcome, Product
 from tests.reconciler_samples import NOW, scope, snapshot
 
@@ -85,6 +85,27 @@ def test_each_flow_counts_once_and_only_between_the_start_and_now() -> None:
     assert last.moved == 14
     assert not last.flows  # no question reaches back to them
     assert (last.flows_at or NOW) - 2 * OVERLAP > NOW + 6 * MINUTE
+
+
+def test_what_moved_is_asked_for_when_the_gap_is_another_one_and_seldom_when_it_stays() -> None:
+    """Each question costs weight, and a gap that nobody mends may stay for days."""
+
+    def asks(account: Account, cash: str, later: timedelta, *, is_settled: bool = True) -> bool:
+        after = seen(account, told(cash, "0", account.now.at + later), Decimal(0), 7)
+        return after.is_to_ask(ONE, is_settled=is_settled)
+
+    second = timedelta(seconds=1)
+    fresh = started()
+    assert not asks(fresh, "999", second)
+    assert asks(fresh, "990", second)
+    assert asks(fresh, "990", second, is_settled=False)
+    asked = moved(seen(fresh, told("990", "0", NOW + 2 * MINUTE), Decimal(0), 7), [], USD)
+    assert asked.asked_gap == -10
+    assert not asks(asked, "990.5", second)
+    assert asks(asked, "980", second)
+    assert asks(asked, "990", ASK_AGAIN)
+    assert not asks(asked, "980", ASK_AGAIN, is_settled=False)
+    assert asks(asked, "980", ASK_UNSETTLED, is_settled=False)
 
 
 def test_a_scope_that_came_later_counts_from_the_start() -> None:
