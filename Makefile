@@ -11,7 +11,7 @@ STAMP  := $(VENV)/.installed
 DEBIAN := chromium fonts-liberation nghttp2-client cmake g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc \
           $(if $(shell command -v npm),,nodejs npm)
 
-.PHONY: help run test detection screenshot lint tools format protos contracts baseline clean
+.PHONY: help run test bench detection screenshot lint tools format protos contracts baseline clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,13 @@ run: $(STAMP) ## Run the pair with an embedded PostgreSQL and simulated venues
 
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest
+
+# ONLY=name measures one row (ONLY=? lists them); GROWTH=1 measures 1 000 to 100 000 positions instead, and draws it.
+bench: $(STAMP) ## Measure the speed goals against their yardsticks (about 8 minutes)
+	@command -v h2load >/dev/null \
+	  || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends nghttp2-client >/dev/null; } \
+	  || { echo "h2load is missing: apt-get install nghttp2-client"; exit 1; }
+	$(BIN)/python -m tests.bench.$(if $(GROWTH),growth,speed $(if $(ONLY),--only '$(ONLY)'))
 
 detection: $(STAMP) ## Count false, missed and found drifts over a long random life (about 30 minutes)
 	$(BIN)/python -m tests.bench.detection $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED))
