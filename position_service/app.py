@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 from trueup.position.v1 import position_service_pb2, reconciliation_log_service_pb2
@@ -14,8 +15,6 @@ from grpckit import log as logs
 from grpckit.errors import StartupError
 from grpckit.guard import Guard
 from grpckit.listen import Listen
-from grpckit.rest.server import HttpServer, from_settings
-from grpckit.rest.upstream import Upstream
 from grpckit.server import Server, Service
 from position_service import database
 from position_service.domain.risk import Rules
@@ -30,6 +29,9 @@ from position_service.reads import Reads
 from position_service.servicer import Contexts, PositionServicer
 from position_service.settings import PositionSettings
 from position_service.watch import Log, Watching
+
+if TYPE_CHECKING:
+    from grpckit.rest.server import HttpServer
 
 log = structlog.get_logger()
 
@@ -63,12 +65,21 @@ class PositionApp:
             raise StartupError("the database does not answer: check DATABASE_URL") from error
         self._server = self._serve(self._ledger, store)
         port = await self._server.start()
+        if settings.http_listen:
+            await self._serve_http(port)
+        return port
+
+    async def _serve_http(self, port: int) -> None:
+        # Imported only here: without HTTP, a third of the time to start would go into what it needs.
+        from grpckit.rest.server import from_settings  # noqa: PLC0415
+        from grpckit.rest.upstream import Upstream  # noqa: PLC0415
+
+        settings = self._settings
         here = Upstream(Listen.parse(settings.position_listen).dial(port), SERVICES)
         title = "trueup: positions"
         self._http = from_settings(settings, [here], title=title, insecure=settings.insecure)
         if self._http is not None:
             self.http_port = await self._http.start()
-        return port
 
     async def stop(self) -> None:
         """In order: no new calls, streams end, calls under way finish, the queue is committed, the database stops."""

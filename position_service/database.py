@@ -5,15 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import asyncpg
-import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from grpckit.run import StartupError
 from position_service.ledger.store import patiently
 
+MIGRATIONS = Path(__file__).parent / "migrations"
 # Any fixed number: replicas that start together take turns at the migrations.
 MIGRATION_LOCK = 7418529630
 _START_S = 30.0
@@ -24,19 +20,26 @@ async def prepare(dsn: str, *, allow_unsafe: bool = False) -> None:
 
     Raises StartupError when the database cannot be reached, or loses commits and ``allow_unsafe`` is not set.
     """
-    # asyncpg reads the address here as everywhere else: SQLAlchemy does not know sslmode and its like.
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: _connect(dsn), poolclass=sa.NullPool)
+    connection = await connect(dsn)
     try:
-        async with engine.begin() as connection:
-            if not allow_unsafe:
-                await _require_durable(connection)
-            await connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-            await connection.run_sync(_migrate)
+        if not allow_unsafe:
+            await _require_durable(connection)
+        is_current = await _version(connection) == newest_migration()
     finally:
-        await engine.dispose()
+        await connection.close()
+    if not is_current:
+        # Imported only here: at every other start, its libraries would take longer than all the rest.
+        from position_service.migrate import migrate  # noqa: PLC0415
+
+        await migrate(dsn)
 
 
-async def _connect(dsn: str) -> asyncpg.Connection:
+def newest_migration() -> str:
+    """The migration that the schema of this version is at: they are numbered."""
+    return max(file.name for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))[:4]
+
+
+async def connect(dsn: str) -> asyncpg.Connection:
     """Connect, with patience for a server that is starting or recovering. Raises StartupError."""
     problem: Exception | None = None
     try:
@@ -54,32 +57,20 @@ async def _connect(dsn: str) -> asyncpg.Connection:
     ) from problem
 
 
-async def _require_durable(connection: AsyncConnection) -> None:
+async def _require_durable(connection: asyncpg.Connection) -> None:
     """A server that may lose an acknowledged commit would make every promise of this service a lie."""
     for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-        value = (await connection.execute(sa.text(f"SHOW {setting}"))).scalar_one()
-        if value == "off":
+        if await connection.fetchval(f"SHOW {setting}") == "off":
             raise StartupError(
                 f"PostgreSQL runs with {setting}=off: acknowledged changes could be lost. "
                 f"Turn it on, or set ALLOW_UNSAFE_DATABASE=true if losing data is fine."
             )
 
 
-def newest_migration() -> str:
-    """The migration that the schema of this version is at."""
-    newest = ScriptDirectory.from_config(_config()).get_current_head()
-    assert newest is not None, "there is one"
-    return newest
-
-
-def _migrate(connection: sa.Connection) -> None:
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
-    return config
+async def _version(connection: asyncpg.Connection) -> str | None:
+    """The schema's version; None when there is none, or none of ours."""
+    try:
+        version: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+    except asyncpg.UndefinedTableError:
+        return None
+    return version

@@ -7,7 +7,6 @@ restate: realised -= (guess * closed - share) * sign, then += (price * closed - 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from typing import NamedTuple
 from position_service.domain.errors import InvalidValue, SizeExceedsPosition
 from position_service.domain.numbers import TOO_LARGE, ZERO, share
 from position_service.domain.position import Estimate, Position, Status
+from position_service.domain.record import replace
 
 
 class Fee(NamedTuple):

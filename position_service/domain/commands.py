@@ -12,6 +12,7 @@ from position_service.domain.algebra import NO_FEE, Fee
 from position_service.domain.drift import DriftStatus, Finding
 from position_service.domain.events import Check, Funding
 from position_service.domain.position import Instrument, MarginMode, Mark, Product, Side
+from position_service.domain.record import record
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Ref:
         return f"{self.asset or self.symbol} of account {self.account}" + (f" at {self.venue}" if self.venue else "")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Open:
     account: str
     venue: str
@@ -132,7 +133,7 @@ class Adjust(OnPosition):
     estimated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fill:
     """One execution at a venue."""
 

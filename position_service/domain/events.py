@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -12,6 +12,7 @@ from position_service.domain.algebra import NO_FEE, Fee
 from position_service.domain.drift import Drift
 from position_service.domain.numbers import ZERO, share
 from position_service.domain.position import Position
+from position_service.domain.record import record, replace
 
 
 class EventType(Enum):
@@ -50,7 +51,7 @@ class Funding:
     rate: Decimal | None = None  # a fraction
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Trade:
     """The amounts of an event: size in base units, price and realised PnL in quote currency."""
 
@@ -69,7 +70,7 @@ class Trade:
         return replace(self, size=size, fee=first), replace(self, size=self.size - size, fee=second)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Event:
     """One step. Exactly one of ``after`` and ``drift`` is set: the state it leads to.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from position_service.domain import commands as c
 from position_service.domain.algebra import charge
 from position_service.domain.book import Draft
@@ -12,6 +10,7 @@ from position_service.domain.events import EventType, Trade
 from position_service.domain.funding import pay
 from position_service.domain.lifecycle import cancel, confirm, increase, lessen, new_position
 from position_service.domain.position import Key, Side, Status
+from position_service.domain.record import replace
 from position_service.domain.restating import restate_estimates
 from position_service.domain.steps import Context, emit
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,6 +12,7 @@ from position_service.domain.errors import InvalidValue, PositionAlreadyOpen
 from position_service.domain.events import EventType, Trade
 from position_service.domain.numbers import ZERO
 from position_service.domain.position import Key, Position, Status
+from position_service.domain.record import replace
 from position_service.domain.steps import Context, emit, target
 from position_service.domain.transitions import Move
 

@@ -58,5 +58,9 @@ def canonical(value: Decimal) -> str:
     """
     if not value:
         return "0"
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    text = str(value)  # faster than format, but an exponent where there are many zeros
+    if "E" in text:
+        text = format(value, "f")
+    if text[-1] == "0" and "." in text:
+        return text.rstrip("0").rstrip(".")
+    return text

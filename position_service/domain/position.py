@@ -10,6 +10,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from position_service.domain.numbers import ZERO, shown
+from position_service.domain.record import record
 
 
 class Side(Enum):
@@ -62,7 +63,7 @@ class Instrument(NamedTuple):
     symbol: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mark:
     """A mark price: quote currency a unit, and when it was observed."""
 
@@ -85,7 +86,7 @@ class Estimate:
     cost: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Position:
     """One holding. Size in base units, never negative; prices and PnL in quote currency.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from datetime import datetime
 from uuid import UUID
 
@@ -12,11 +12,12 @@ from position_service.domain.book import Draft, View
 from position_service.domain.errors import AmbiguousAsset, PositionNotFound, StaleRevision
 from position_service.domain.events import Event, EventType, Trade
 from position_service.domain.position import Position
+from position_service.domain.record import record, replace
 from position_service.domain.risk import Rules, is_at_risk
 from position_service.domain.transitions import Move, require
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Context:
     """What a decision needs beside the state: the time, who asks, and a source of new ids."""
 

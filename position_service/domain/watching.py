@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from position_service.domain import commands as c
@@ -11,6 +10,7 @@ from position_service.domain.drift import Drift, DriftStatus, Finding, case_id, 
 from position_service.domain.errors import DriftNotFound, InvalidValue, StaleRevision
 from position_service.domain.events import Event, EventType
 from position_service.domain.position import Key
+from position_service.domain.record import replace
 from position_service.domain.steps import Context, watch_risk
 
 MOST_AHEAD = timedelta(minutes=1)  # clocks differ a little; a mark dated later would block its instrument

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from position_service.domain.decide import decide
 from position_service.domain.errors import RequestIdReused
 from position_service.domain.events import Event
 from position_service.domain.position import Position
+from position_service.domain.record import replace
 from position_service.domain.steps import Context
 from position_service.ledger import chain, codec
 from position_service.ledger import statement as sql

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 GENESIS = bytes(32)
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def link(
@@ -40,5 +41,4 @@ def link(
         reason,
         body,
     ]
-    line = json.dumps(columns, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(previous + line.encode()).digest()
+    return hashlib.sha256(previous + _encode(columns).encode()).digest()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+
+import sqlalchemy as sa
 
 from position_service.domain.algebra import Fee
 from position_service.domain.drift import Drift, DriftKey, DriftStatus
@@ -17,12 +20,13 @@ from position_service.domain.position import Estimate, MarginMode, Position, Pro
 from position_service.ledger import tables
 
 NOTHING = "[]"
-_POSITION_COLUMNS = [column.name for column in tables.positions.columns]
+# Made once: json.dumps makes an encoder a call.
+_encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode
 
 
 def dumps(value: object) -> str:
     """Canonical JSON: the same value always gives the same text."""
-    return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    return _encode(value)
 
 
 def _optional(value: Any) -> Any:
@@ -176,19 +180,51 @@ def _listed(text: str) -> list[Any]:
     return listed
 
 
+def _amount(value: Any) -> Any:
+    return None if value is None else Decimal(value)
+
+
+def _conversion(column: sa.Column[Any]) -> Callable[[Any], Any] | None:
+    """What makes of a column's value the position's own; None where they are the same."""
+    special: dict[str, Callable[[Any], Any]] = {
+        "product": {one.value: one for one in Product}.__getitem__,
+        "side": {one.value: one for one in Side}.__getitem__,
+        "status": {one.value: one for one in Status}.__getitem__,
+        "margin_mode": {one.value: one for one in MarginMode}.get,  # None for none
+        "returns_to": {one.value: one for one in Status}.get,
+        "other_fees": lambda text: _totals(_listed(text)),
+        "labels": lambda text: tuple((name, label) for name, label in _listed(text)),
+        "other_funding": lambda text: _totals(_listed(text)),
+        "estimates": lambda text: _estimates(_listed(text)),
+    }
+    numeric = isinstance(column.type, sa.Numeric)
+    return special.get(column.name) or ((_amount if column.nullable else Decimal) if numeric else None)
+
+
+_FIELDS = [one.name for one in fields(Position)]
+_CONVERSIONS = [
+    (place, conversion)
+    for place, name in enumerate(_FIELDS)
+    if (conversion := _conversion(tables.positions.columns[name])) is not None
+]
+
+# What positions are loaded by: amounts as text, which Python reads several times as fast as PostgreSQL's own form.
+POSITION_COLUMNS = ", ".join(
+    f"{name}::text" if isinstance(tables.positions.columns[name].type, sa.Numeric) else name for name in _FIELDS
+)
+
+
+def position_from_columns(columns: Iterable[Any]) -> Position:
+    """A position from a row of POSITION_COLUMNS."""
+    values = list(columns)
+    for place, conversion in _CONVERSIONS:
+        values[place] = conversion(values[place])
+    return Position(*values)
+
+
 def position_from_row(row: Mapping[str, Any]) -> Position:
     """The inverse of position_row; the row may be a mapping of any kind, with columns of a later schema too."""
-    values = {name: row[name] for name in _POSITION_COLUMNS}
-    values["product"] = Product(values["product"])
-    values["side"] = Side(values["side"])
-    values["status"] = Status(values["status"])
-    values["margin_mode"] = MarginMode(values["margin_mode"]) if values["margin_mode"] else None
-    values["returns_to"] = Status(values["returns_to"]) if values["returns_to"] else None
-    values["other_fees"] = _totals(_listed(values["other_fees"]))
-    values["labels"] = tuple((n, v) for n, v in _listed(values["labels"]))
-    values["other_funding"] = _totals(_listed(values["other_funding"]))
-    values["estimates"] = _estimates(_listed(values["estimates"]))
-    return Position(**values)
+    return position_from_columns(row[name] for name in _FIELDS)
 
 
 def drift_row(d: Drift) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 from collections.abc import Callable
 
@@ -49,7 +50,13 @@ class Ledger:
         """Load what is live and begin to commit. Raises StoreUnavailable."""
         book = Book()
         await self.store.open()
-        head = await self.store.load(book)
+        # Everything made here stays: walking it to look for garbage, now and ever after, would be for nothing.
+        gc.disable()
+        try:
+            head = await self.store.load(book)
+        finally:
+            gc.enable()
+        gc.freeze()
         self._committer = Committer(
             self.store, book, head, Feed(head.revision), linger_s=self._linger_s, patience_s=self._patience_s
         )

@@ -18,6 +18,8 @@ from position_service.domain.position import Instrument, Key, Mark, Position
 from position_service.ledger import codec
 from position_service.ledger.statement import Part, Rows, arguments, statement
 
+LOAD_S = 600.0  # for all that is live
+
 
 class StoreUnavailable(Exception):
     """The database does not answer. A write that was on its way may or may not have been committed."""
@@ -198,8 +200,10 @@ class Store:
         async with self.reading() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
             head = await _head(connection)
             for condition in ("closed_at IS NULL", "estimates <> '[]' AND closed_at IS NOT NULL"):
-                async for row in connection.cursor(f"SELECT * FROM positions WHERE {condition}", prefetch=2000):
-                    book.put(codec.position_from_row(row))
+                # All at once: the server goes on sending while what has come is read.
+                wanted = f"SELECT {codec.POSITION_COLUMNS} FROM positions WHERE {condition}"
+                for row in await connection.fetch(wanted, timeout=LOAD_S):
+                    book.put(codec.position_from_columns(row))
             side = await _side(connection, after_tick=-1)
         side.put(book)
         book.revision, book.time = head.revision, head.time

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from grpckit.errors import StartupError
@@ -190,3 +194,16 @@ async def test_a_database_that_does_not_exist_is_one_line(postgres):
 
 async def test_parameters_of_a_libpq_address_are_understood(database):
     await db.prepare(f"{database}&sslmode=prefer&application_name=trueup")
+
+
+def test_the_newest_version_is_what_the_migrations_lead_to():
+    config = Config()
+    config.set_main_option("script_location", str(db.MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == db.newest_migration()
+
+
+def test_starting_does_not_load_what_only_migrations_and_http_need():
+    check = "import position_service.app, sys; print(sorted({'alembic', 'aiohttp'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
