@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from heapq import nsmallest
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -83,8 +85,11 @@ class Reads:
         if as_of is None and any(status.is_final for status in wanted):
             filters = {name: getattr(request, name) for name in _FILTERS}
             found = await self._history.positions(filters, [s.value for s in wanted], after, size + 1)
+        elif as_of is None:
+            fits = (p for p in _candidates(book, request, after) if p.status in wanted and matches(request, p))
+            found = list(islice(fits, size + 1))
         else:
-            everything = book.positions.values() if as_of is None else await self._history.positions_as_of(as_of)
+            everything = await self._history.positions_as_of(as_of)
             fits = (p for p in everything if p.status in wanted and matches(request, p))
             later = (p for p in fits if after is None or p.position_id > after)
             found = nsmallest(size + 1, later, key=lambda p: p.position_id)
@@ -122,6 +127,15 @@ class Reads:
             raise PositionNotFound(f"position {subject}")
         more = len(events) > size
         return events[:size], page.token(str(events[size - 1].revision)) if more else ""
+
+
+def _candidates(book: Book, request: Any, after: UUID | None) -> Iterator[Position]:
+    """The live positions that may match, in the order they were opened; only the few of a name where one is given."""
+    name = request.symbol or request.asset
+    if not (request.account and name):
+        return book.opened_after(after)
+    named = sorted(one for one in book.named(request.account, name) if after is None or one > after)
+    return (book.positions[one] for one in named)
 
 
 def matches(request: Any, position: Position) -> bool:

@@ -5,9 +5,10 @@ Nothing is ever written around it. Errors are grpc.aio.AioRpcError.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import grpc
@@ -42,7 +43,7 @@ _UNKNOWN = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """The live positions. Every position is as it was at ``revision`` or later, and before the next step was taken.
 
@@ -53,6 +54,18 @@ class Reading:
     revision: int
     read_at: datetime
     positions: tuple[BookPosition, ...]
+
+    def of(self, account: str, venue: str) -> Mapping[str, BookPosition]:
+        """One desk's positions, by symbol."""
+        return self._by_desk.get((account, venue), {})
+
+    @cached_property
+    def _by_desk(self) -> dict[tuple[str, str], dict[str, BookPosition]]:
+        """Sorted out once: every desk going through all of them would take the square of their number."""
+        found: dict[tuple[str, str], dict[str, BookPosition]] = {}
+        for held in self.positions:
+            found.setdefault((held.account, held.venue), {})[held.symbol] = held
+        return found
 
 
 class Book:

@@ -76,12 +76,8 @@ class _Check:
         """How many positions of the book: none where the scope was not read completely."""
         if self.scope.outcome is not Outcome.OK:
             return 0
-        account, venue = self.snapshot.account, self.snapshot.venue
-        return sum(
-            scope_of(self.snapshot, held.product, held.symbol) is self.scope
-            for held in self.reading.positions
-            if held.account == account and held.venue == venue
-        )
+        held = self.reading.of(self.snapshot.account, self.snapshot.venue).values()
+        return sum(scope_of(self.snapshot, one.product, one.symbol) is self.scope for one in held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +184,7 @@ class Cycle:
         revision = before.reading.revision if before else desk.book_revision
         snapshot = await desk.snapshot(self._rules.venue_timeout_s, self._clock)
         venue, account = snapshot.venue, snapshot.account
-        book = {held.symbol: held for held in reading.positions if held.venue == venue and held.account == account}
+        book = reading.of(account, venue)
         ours = [case for case in cases if (case.venue, case.account) == (venue, account)]
         snapshot = desk.narrowed(snapshot, [held.product for held in book.values()] + [case.product for case in ours])
         snapshot, answers = weigh(snapshot, answers, book, self._rules.oldest_state, self._clock())
@@ -225,9 +221,11 @@ class Cycle:
     async def _push_marks(self, sights: Sequence[_Sight]) -> None:
         """Marks are a by-product: the next cycle brings newer ones, so their failure is only worth a line."""
         checks = [check for sight in sights for check in sight.checks.values()]
-        prices = [price for check in checks for price in convert.prices(check.snapshot, check.scope)]
+        # Desks hold the same instruments: of each, the newest mark is pushed.
+        checks.sort(key=lambda check: check.scope.observed_at or check.snapshot.requested_at)
+        prices = {(p.venue, p.symbol): p for check in checks for p in convert.prices(check.snapshot, check.scope)}
         try:
-            await self._book.push_marks(prices)
+            await self._book.push_marks(list(prices.values()))
         except grpc.aio.AioRpcError as error:
             _log.warning("marks not stored", code=error.code().name, detail=error.details())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -51,6 +52,7 @@ class Book:
     positions: dict[UUID, Position] = field(default_factory=dict)
     marks: dict[Instrument, Mark] = field(default_factory=dict)
     drifts: dict[UUID, Drift] = field(default_factory=dict)
+    _by_age: list[UUID] = field(default_factory=list)  # ascending; ended positions are left in it for a while
     _by_key: dict[Key, UUID] = field(default_factory=dict)
     _by_name: dict[tuple[str, str], set[UUID]] = field(default_factory=dict)
     _by_instrument: dict[Instrument, set[UUID]] = field(default_factory=dict)
@@ -65,6 +67,13 @@ class Book:
     def held(self, key: Key) -> Position | None:
         position_id = self._by_key.get(key)
         return self.positions[position_id] if position_id else None
+
+    def opened_after(self, position_id: UUID | None) -> Iterator[Position]:
+        """The live positions in the order they were opened, which is the order of their ids; None: from the first."""
+        start = 0 if position_id is None else bisect_right(self._by_age, position_id)
+        for place in range(start, len(self._by_age)):
+            if position := self.positions.get(self._by_age[place]):
+                yield position
 
     def named(self, account: str, name: str) -> Iterable[UUID]:
         return self._by_name.get((account, name), ())
@@ -126,11 +135,22 @@ class Book:
                 self._unindex(position)
             return
         if position_id not in self.positions:
+            self._age(position_id)
             self._by_key[position.key] = position_id
             for name in {position.asset, position.symbol}:
                 self._by_name.setdefault((position.account, name), set()).add(position_id)
             self._by_instrument.setdefault(position.instrument, set()).add(position_id)
         self.positions[position_id] = position
+
+    def _age(self, position_id: UUID) -> None:
+        """Put an id where it belongs: nearly always at the end."""
+        by_age = self._by_age
+        if len(by_age) > 2 * len(self.positions) + 1_000:
+            by_age[:] = [one for one in by_age if one in self.positions]
+        if not by_age or by_age[-1] < position_id:
+            by_age.append(position_id)
+        elif by_age[place := bisect_left(by_age, position_id)] != position_id:
+            by_age.insert(place, position_id)
 
     def _unindex(self, position: Position) -> None:
         position_id = position.position_id

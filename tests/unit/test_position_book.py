@@ -167,3 +167,24 @@ def test_an_old_case_that_ends_does_not_take_the_key_of_its_successor():
     desk.book.put_drift(new)
     desk.book.put_drift(replace(old, status=DriftStatus.RESOLVED))
     assert desk.book.open_drift(old.key) == new
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=80), st.none() | st.integers(0, 41))
+def test_live_positions_come_in_the_order_of_their_ids_whatever_order_they_came_in(steps, after):
+    book = Book()
+    for number, live in steps:
+        ended = {} if live else {"status": Status.CLOSED, "size": Decimal(0), "cost": Decimal(0), "closed_at": NOW}
+        book.put(replace(position(symbol=f"S{number}"), position_id=UUID(int=number), **ended))
+    live = sorted(book.positions)
+    wanted = [one for one in live if after is None or one.int > after]
+    found = list(book.opened_after(None if after is None else UUID(int=after)))
+    assert [one.position_id for one in found] == wanted
+
+
+def test_ids_of_ended_positions_are_forgotten_in_time():
+    book = Book()
+    for number in range(1, 3_000):
+        held = replace(position(symbol="BTC"), position_id=UUID(int=number))
+        book.put(held)
+        book.put(replace(held, status=Status.CLOSED, size=Decimal(0), cost=Decimal(0), closed_at=NOW))
+    assert len(book._by_age) <= 1_001
