@@ -26,6 +26,7 @@ from position_service.domain.position import Estimate, Instrument, MarginMode, M
 from position_service.domain.verdict import Verdict, verdict
 
 _SIDES = {types_pb2.SIDE_UNSPECIFIED: Side.LONG, types_pb2.SIDE_LONG: Side.LONG, types_pb2.SIDE_SHORT: Side.SHORT}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The type stubs know enum values by their own types, which are ints at run time.
 _SIDE_PB: dict[Side, Any] = {Side.LONG: types_pb2.SIDE_LONG, Side.SHORT: types_pb2.SIDE_SHORT}
 PRODUCTS = {types_pb2.Product.Value(f"PRODUCT_{p.name}"): p for p in Product}
@@ -96,9 +97,8 @@ def stamp(at: datetime | None) -> Timestamp | None:
     """None stays None."""
     if at is None:
         return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(at)
-    return timestamp
+    since = at - _EPOCH  # by hand: FromDatetime takes three times as long, and every answer has a few of these
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 
 def open_(r: svc.OpenPositionRequest) -> c.Open:

@@ -20,6 +20,7 @@ from position_service.ledger.store import Store, StoreUnavailable, WentBack
 
 MOST_KEPT_BYTES = 4096
 DIGEST = b"sha256:"  # no message begins like this
+_GATHER_S = 0.001  # when reads come in crowds: a look at the head costs as much as serving several of them
 
 log = structlog.get_logger()
 
@@ -33,7 +34,7 @@ class Ledger:
         self._patience_s = patience_s
         self._poll_s = poll_s
         self._committer: Committer | None = None
-        self._asked: asyncio.Future[None] | None = None
+        self._asked: list[asyncio.Future[None]] = []
         self._checking: asyncio.Task[None] | None = None
         self._poller: asyncio.Task[None] | None = None
 
@@ -105,33 +106,38 @@ class Ledger:
             done=asyncio.get_running_loop().create_future(),
         )
         self.committer.put(write)
-        return await asyncio.shield(write.done)
+        return await write.done  # only a note of the outcome: cancelling it leaves the commit alone
 
     async def book(self) -> Book:
         """The book, true at a moment after this was called. Concurrent callers share one look at the head.
 
         Raises StoreUnavailable.
         """
-        if self._asked is None:
-            self._asked = asyncio.get_running_loop().create_future()
-            if self._checking is None or self._checking.done():
-                self._checking = asyncio.create_task(self._check(), name="head check")
-        await asyncio.shield(self._asked)
+        asked = asyncio.get_running_loop().create_future()
+        self._asked.append(asked)
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check(), name="head check")
+        await asked
         return self.committer.book
 
     async def _check(self) -> None:
         # Who asks while a look is under way waits for the next one: the one under way may have looked too early.
-        while self._asked is not None:
-            asked, self._asked = self._asked, None
+        shared = 1
+        while self._asked:
+            if shared > 1:
+                await asyncio.sleep(_GATHER_S)
+            asked, self._asked = self._asked, []
+            shared = len(asked)
             try:
                 await self.refresh()
             except Exception as error:  # noqa: BLE001 - handed to those who asked
-                if not asked.cancelled():
-                    asked.set_exception(error)
-                    asked.exception()  # seen: nobody may be waiting any more
+                for one in asked:
+                    if not one.done():
+                        one.set_exception(error)
             else:
-                if not asked.cancelled():
-                    asked.set_result(None)
+                for one in asked:
+                    if not one.done():
+                        one.set_result(None)
 
     async def refresh(self) -> None:
         """Look at the head; catch up when another process has moved it. Raises StoreUnavailable."""
