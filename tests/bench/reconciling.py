@@ -18,6 +18,7 @@ from tests.bench.reconciler import account
 from tests.bench.rows import Pair, Sample
 from tests.bench.venue import symbol
 from tests.reconciler_samples import booked, held, scope, snapshot
+from tests.service_process import ServiceProcess
 
 DESKS, HELD = 100, 1_000  # and positions of each: more desks, not larger ones, make a larger book
 _PATIENCE_S = 600.0
@@ -58,6 +59,8 @@ class Desks:
     """A book, a venue that agrees with it, and a Reconciler between them."""
 
     stub: ReconcilerServiceStub
+    position: ServiceProcess
+    dsn: str
     positions: int
 
     def cycle_s(self) -> float:
@@ -82,7 +85,8 @@ def reconciled(on: Machine, desks: int, held: int) -> Iterator[Desks]:
         on.settle(dsn)
         venue = on_exit.enter_context(on.module("tests.bench.venue", str(desks), str(held)))
         served = on_exit.enter_context(on.module("tests.bench.reconciler", position.address, venue, str(desks)))
-        ready = Desks(ReconcilerServiceStub(on_exit.enter_context(client(served))), desks * held)
+        stub = ReconcilerServiceStub(on_exit.enter_context(client(served)))
+        ready = Desks(stub, position, dsn, desks * held)
         ready.cycle_s()
         yield ready
 
