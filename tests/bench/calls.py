@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
@@ -71,11 +72,11 @@ def get_position(on: Machine) -> Iterator[Pair]:
         calls = on.size.of(10_000, least=200)
 
         def ask(address: str) -> Sample:
-            with own_cpu() as cpu:
+            with own_cpu() as cpu, on.cpu(service) as used:
                 load = h2load(address, "GetPosition", body, calls=calls, in_flight=64)
             if load.data_bytes != size * load.calls:
                 raise Unusable(f"{address} did not answer with the position: {load}")
-            return Sample(load.calls / load.seconds, cpu[0])
+            return Sample(load.calls / load.seconds, cpu[0], _each(used, load.calls))
 
         yield Pair(lambda: ask(service.address), lambda: ask(echo))
 
@@ -89,13 +90,18 @@ def open_position(on: Machine) -> Iterator[Pair]:
 
         def ours() -> Sample:
             before = sql(dsn, "SELECT count(*) FROM positions")
-            sample = _open(service.address, openings(calls), in_flight=256)
+            with on.cpu(service) as used:
+                sample = _open(service.address, openings(calls), in_flight=256)
             if (durable := sql(dsn, "SELECT count(*) FROM positions") - before) != calls:
                 raise Unusable(f"{calls} positions were opened, {durable} are in the table")
             on.settle(dsn)
-            return sample
+            return replace(sample, parts=_each(used, calls))
 
         yield Pair(ours, lambda: _open(echo, openings(calls), in_flight=256))
+
+
+def _each(used: Mapping[str, float], number: int) -> dict[str, float]:
+    return {name: seconds / number for name, seconds in used.items()}
 
 
 def _warm(service: ServiceProcess) -> None:
@@ -197,14 +203,14 @@ def record_fills(on: Machine) -> Iterator[Pair]:
         def ours() -> Sample:
             bodies = [batch() for _ in range(batches)]
             before = sql(dsn, "SELECT count(*) FROM fills")
-            with own_cpu() as cpu:
+            with own_cpu() as cpu, on.cpu(service) as used:
                 began = time.perf_counter()
                 replay(service.address, SERVICE + "RecordFills", bodies, in_flight=4)
                 seconds = time.perf_counter() - began
             if (durable := sql(dsn, "SELECT count(*) FROM fills") - before) != batches * 1_000:
                 raise Unusable(f"{batches * 1_000} fills were recorded, {durable} are in the table")
             on.settle(dsn)
-            return Sample(batches * 1_000 / seconds, cpu[0])
+            return Sample(batches * 1_000 / seconds, cpu[0], _each(used, batches * 1_000))
 
         def yardstick() -> Sample:
             pace, _ = pgbench(paced, script, clients=16, seconds=on.size.of(4))
@@ -238,13 +244,13 @@ def update_prices(on: Machine) -> Iterator[Pair]:
         replay(service.address, SERVICE + "UpdatePrices", messages[: len(bodies)], in_flight=4)
 
         def ours() -> Sample:
-            with own_cpu() as cpu:
+            with own_cpu() as cpu, on.cpu(service) as used:
                 began = time.perf_counter()
                 replay(service.address, SERVICE + "UpdatePrices", messages, in_flight=4)
                 seconds = time.perf_counter() - began
             if (stored := sql(dsn, "SELECT count(*) FROM marks")) != positions:
                 raise Unusable(f"{positions} instruments were priced, {stored} have a mark")
-            return Sample(batches * 1_000 / seconds, cpu[0])
+            return Sample(batches * 1_000 / seconds, cpu[0], _each(used, batches * 1_000))
 
         def yardstick() -> Sample:
             began = time.perf_counter()

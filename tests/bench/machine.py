@@ -77,6 +77,16 @@ class Machine:
                 raise Unusable(f"{setting} is {value}: nothing measured here would be durable")
         return dsn
 
+    @contextmanager
+    def cpu(self, service: ServiceProcess) -> Iterator[dict[str, float]]:
+        """Seconds of CPU that the service and PostgreSQL took in the block, once it is over."""
+        postmaster = int((self.folder / "pg" / "data" / "postmaster.pid").read_text().splitlines()[0])
+        of = {"service": lambda: _cpu_of(service.process.pid), "PostgreSQL": lambda: _cpu_of(*_children(postmaster))}
+        before = {name: read() for name, read in of.items()}
+        used: dict[str, float] = {}
+        yield used
+        used.update({name: read() - before[name] for name, read in of.items()})
+
     def settle(self, dsn: str) -> None:
         """Leave no work of what came before to what comes next."""
         sql(dsn, "VACUUM ANALYZE")
@@ -230,3 +240,21 @@ def own_cpu() -> Iterator[list[float]]:
 def _cpu_s() -> float:
     both = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return sum(used.ru_utime + used.ru_stime for used in both)
+
+
+def _stat(pid: str) -> list[str]:
+    """The fields of /proc/PID/stat after the name, which may hold anything; none for a process that has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _children(parent: int) -> list[int]:
+    pids = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    return [int(pid) for pid in pids if (stat := _stat(pid)) and stat[1] == str(parent)]
+
+
+def _cpu_of(*pids: int) -> float:
+    ticks = sum(int(stat[11]) + int(stat[12]) for pid in pids if (stat := _stat(str(pid))))
+    return ticks / os.sysconf("SC_CLK_TCK")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 On = TypeVar("On")
@@ -13,10 +13,14 @@ On = TypeVar("On")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One measurement; ``cpu`` is the share of a core that making the load took, None where there is no load."""
+    """One measurement. ``cpu``: the share of a core that making the load took, None where there is no load.
+
+    ``parts``: seconds of CPU by process, for each call, fill or price.
+    """
 
     value: float
     cpu: float | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,12 @@ class Measured:
         """The load's share of a core, ours and the yardstick's."""
         shares = [[s.cpu for s in side if s.cpu is not None] for side in (self.ours, self.yardstick)]
         return (statistics.median(shares[0]), statistics.median(shares[1])) if all(shares) else None
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Where our time goes: seconds of CPU by process, for each call, fill or price."""
+        names = self.ours[0].parts
+        return {name: statistics.median(sample.parts[name] for sample in self.ours) for name in names}
 
 
 def alternate(pair: Pair, rounds: int, say: Callable[[int], None]) -> Measured:

@@ -129,6 +129,17 @@ def show(found: Sequence[tuple[Row[Machine], Measured]]) -> None:
     console = Console(width=max(Console().width, 160))
     console.print(table)
     console.print(LEGEND, highlight=False)
+    for row, measured in found:
+        if measured.parts:
+            console.print(profile(row, measured), highlight=False)
+
+
+def profile(row: Row[Machine], measured: Measured) -> str:
+    """Where the time goes, in microseconds of CPU, and what there is of it."""
+    parts = ", ".join(f"{name} {seconds * 1e6:.1f}" for name, seconds in measured.parts.items())
+    allowed = 1e6 / (measured.pace * row.goal)
+    one = row.unit.removesuffix("s/s")
+    return f"{row.name}: us of CPU for each {one}: {parts}; taken {1e6 / measured.value:.1f}, the goal is {allowed:.1f}"
 
 
 if __name__ == "__main__":
