@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
@@ -88,9 +88,11 @@ def time_of(request: Any, name: str) -> datetime | None:
         return None
     timestamp: Timestamp = getattr(request, name)
     try:
-        return timestamp.ToDatetime(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidValue(name, "is not a time between the years 1 and 9999") from None
+        if 0 <= timestamp.nanos < 1_000_000_000:
+            return _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1_000)
+    except OverflowError:
+        pass
+    raise InvalidValue(name, "is not a time between the years 1 and 9999")
 
 
 def stamp(at: datetime | None) -> Timestamp | None:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 GENESIS = bytes(32)
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+@lru_cache(maxsize=64)  # the events of a batch have one time
+def _time_text(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def link(
@@ -32,7 +38,7 @@ def link(
     columns: list[Any] = [
         revision,
         commit,
-        time.astimezone(UTC).isoformat(timespec="microseconds"),
+        _time_text(time),
         type_,
         account,
         str(subject),
