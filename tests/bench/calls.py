@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
@@ -16,6 +16,7 @@ from trueup.position.v1 import position_service_pb2 as pb
 from trueup.position.v1.position_service_pb2_grpc import PositionServiceStub
 from trueup.types.v1 import types_pb2
 
+from position_service.ledger import tables
 from tests.bench.http2 import message, replay
 from tests.bench.machine import SERVICE, Machine, Unusable, client, h2load, own_cpu, pgbench, seed, sql
 from tests.bench.rows import Pair, Sample
@@ -46,67 +47,80 @@ def openings(number: int) -> list[bytes]:
     return [message(opening().SerializeToString()) for _ in range(number)]
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the rows about calls share: the service, its database, and a bare server that gives the same answers."""
+
+    dsn: str
+    service: ServiceProcess
+    echo: str
+    position_id: str
+
+
+def _stage(on: Machine) -> Stage:
+    return on.shared("calls", lambda: _staged(on))
+
+
 @contextmanager
-def _echo(on: Machine, service: ServiceProcess) -> Iterator[str]:
-    """A bare server that gives the answers of the service."""
-    with client(service.address) as channel:
-        stub = PositionServiceStub(channel)
-        opened = stub.OpenPosition(opening())
-        stub.UpdatePrices(pb.UpdatePricesRequest(prices=[pb.PriceUpdate(symbol=opened.position.symbol, price="42500")]))
-        got = stub.GetPosition(pb.GetPositionRequest(position_id=opened.position.position_id))
-    answers = {"GetPosition": got, "OpenPosition": opened}
-    file = on.folder / f"answers-{time.monotonic_ns()}.json"
-    file.write_text(json.dumps({name: answer.SerializeToString().hex() for name, answer in answers.items()}))
-    with on.module("tests.bench.echo", str(file)) as address:
-        yield address
+def _staged(on: Machine) -> Iterator[Stage]:
+    with on.position(dsn := on.database()) as service:
+        with client(service.address) as channel:
+            stub = PositionServiceStub(channel)
+            opened = stub.OpenPosition(opening())
+            price = pb.PriceUpdate(symbol=opened.position.symbol, price="42500")
+            stub.UpdatePrices(pb.UpdatePricesRequest(prices=[price]))
+            got = stub.GetPosition(pb.GetPositionRequest(position_id=opened.position.position_id))
+        answers = {"GetPosition": got, "OpenPosition": opened}
+        file = on.folder / "answers.json"
+        file.write_text(json.dumps({name: answer.SerializeToString().hex() for name, answer in answers.items()}))
+        with on.module("tests.bench.echo", str(file)) as echo:
+            yield Stage(dsn, service, echo, got.position.position_id)
 
 
 @contextmanager
 def get_position(on: Machine) -> Iterator[Pair]:
     """Calls a second. h2load on both sides, the same bytes there and back."""
-    with on.position(dsn := on.database()) as service, _echo(on, service) as echo:
-        wanted = sql(dsn, "SELECT position_id FROM positions")
-        body = message(pb.GetPositionRequest(position_id=str(wanted)).SerializeToString())
-        with client(echo) as channel:
-            size = len(PositionServiceStub(channel).GetPosition(pb.GetPositionRequest()).SerializeToString()) + 5
-        calls = on.size.of(10_000, least=200)
+    stage, calls = _stage(on), on.size.of(10_000, least=200)
+    request = pb.GetPositionRequest(position_id=stage.position_id)
+    body = message(request.SerializeToString())
+    with client(stage.service.address) as channel:
+        size = len(message(PositionServiceStub(channel).GetPosition(request).SerializeToString()))
 
-        def ask(address: str) -> Sample:
-            with own_cpu() as cpu, on.cpu(service) as used:
-                load = h2load(address, "GetPosition", body, calls=calls, in_flight=64)
-            if load.data_bytes != size * load.calls:
-                raise Unusable(f"{address} did not answer with the position: {load}")
-            return Sample(load.calls / load.seconds, cpu[0], _each(used, load.calls))
+    def ask(address: str) -> Sample:
+        with own_cpu() as cpu, on.cpu(stage.service) as used:
+            load = h2load(address, "GetPosition", body, calls=calls, in_flight=64)
+        if load.data_bytes != size * load.calls:
+            raise Unusable(f"{address} did not answer with the position: {load}")
+        return Sample(load.calls / load.seconds, cpu[0], _each(used, load.calls))
 
-        yield Pair(lambda: ask(service.address), lambda: ask(echo))
+    yield Pair(lambda: ask(stage.service.address), lambda: ask(stage.echo))
 
 
 @contextmanager
 def open_position(on: Machine) -> Iterator[Pair]:
     """Calls a second. Each opens another position, which h2load cannot ask for: prepared bytes over a plain socket."""
-    with on.position(dsn := on.database()) as service, _echo(on, service) as echo:
-        calls = on.size.of(6_000, least=300)
-        _warm(service)
+    stage, calls = _stage(on), on.size.of(6_000, least=300)
+    _warm(stage)
 
-        def ours() -> Sample:
-            before = sql(dsn, "SELECT count(*) FROM positions")
-            with on.cpu(service) as used:
-                sample = _open(service.address, openings(calls), in_flight=256)
-            if (durable := sql(dsn, "SELECT count(*) FROM positions") - before) != calls:
-                raise Unusable(f"{calls} positions were opened, {durable} are in the table")
-            on.settle(dsn)
-            return replace(sample, parts=_each(used, calls))
+    def ours() -> Sample:
+        before = sql(stage.dsn, "SELECT count(*) FROM positions")
+        with on.cpu(stage.service) as used:
+            sample = _open(stage.service.address, openings(calls), in_flight=256)
+        if (durable := sql(stage.dsn, "SELECT count(*) FROM positions") - before) != calls:
+            raise Unusable(f"{calls} positions were opened, {durable} are in the table")
+        on.settle(stage.dsn)
+        return replace(sample, parts=_each(used, calls))
 
-        yield Pair(ours, lambda: _open(echo, openings(calls), in_flight=256))
+    yield Pair(ours, lambda: _open(stage.echo, openings(calls), in_flight=256))
 
 
 def _each(used: Mapping[str, float], number: int) -> dict[str, float]:
     return {name: seconds / number for name, seconds in used.items()}
 
 
-def _warm(service: ServiceProcess) -> None:
-    """A batch of each size that the timing may meet: statements are prepared, connections open."""
-    replay(service.address, SERVICE + "OpenPosition", openings(300), in_flight=64)
+def _warm(stage: Stage) -> None:
+    """Statements are prepared, connections open."""
+    replay(stage.service.address, SERVICE + "OpenPosition", openings(300), in_flight=64)
 
 
 def _open(address: str, bodies: Sequence[bytes], in_flight: int) -> Sample:
@@ -117,25 +131,16 @@ def _open(address: str, bodies: Sequence[bytes], in_flight: int) -> Sample:
     return Sample(len(bodies) / seconds, cpu[0])
 
 
-# The rows a position leaves behind, as a service without a ledger would write them. The text is a real event's.
-_EVENT = """INSERT INTO events VALUES (nextval('pace'), 9000000000000000000, now(), 'position.opened', 'main', gen_random_uuid(), 'bot', '',
-  '', E'{event}', sha256('x'));
-"""
-_OPENING = (
-    "\\set n random(1, 9000000000000000)\nBEGIN;\n"
-    + _EVENT
-    + """INSERT INTO positions (position_id, account, venue, symbol, asset, product, side, size, cost, status, leverage,
-  realized, peak, opened_at, updated_at, revision, at_risk, other_fees, labels, estimated, final_entry)
-  VALUES (gen_random_uuid(), 'main', 'hyperliquid', 'S' || :n, 'S' || :n || '/USD', 'PERPETUAL', 'LONG', 0.5, 21000.25,
-  'OPEN', 5, -2.1, 0.5, now(), now(), 1, false, '[]', '[]', 0, 0);
+# What a service without a ledger would do for the same: an event, and a position or a fill, in one transaction.
+_PAIR = """\\set n random(1, 9000000000000000)
+BEGIN;
+INSERT INTO events VALUES (nextval('pace'), 9000000000000000000, now(), 'position.opened', 'main', gen_random_uuid(),
+  'bot', '', '', {event}, sha256('x'));
+INSERT INTO {second};
 COMMIT;
 """
-)
-_FILL = (
-    "\\set n random(1, 9000000000000000)\nBEGIN;\n"
-    + _EVENT
-    + "INSERT INTO fills VALUES ('main', 'hyperliquid', 'f' || :n, 1);\nCOMMIT;\n"
-)
+_FILL = "fills VALUES ('main', 'hyperliquid', 'f' || :n, 1)"
+_NEW = {"position_id": "gen_random_uuid()", "symbol": "'S' || :n", "asset": "'S' || :n || '/USD'"}
 
 
 def _paced(on: Machine) -> str:
@@ -145,30 +150,49 @@ def _paced(on: Machine) -> str:
     return dsn
 
 
-def _script(template: str, dsn: str) -> str:
-    """A script of pgbench with the text of an event as we wrote it last; colons would be variables to pgbench."""
-    event = str(sql(dsn, "SELECT body FROM events ORDER BY revision DESC LIMIT 1"))
-    return template.replace("{event}", event.replace("\\", "\\\\").replace("'", "''").replace(":", "\\x3a"))
+def _newest(dsn: str, table: str, columns: Sequence[str]) -> dict[str, str]:
+    """The newest row of a table as SQL literals for pgbench, to which a colon would begin a variable."""
+    texts = ", ".join(f"{column}::text" for column in columns)
+    values = sql(dsn, f"SELECT array[{texts}] FROM {table} ORDER BY revision DESC LIMIT 1")
+    quoted = ("NULL" if v is None else "E'" + _escaped(v) + "'" for v in values)
+    return dict(zip(columns, quoted, strict=True))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "''").replace(":", "\\x3a")
+
+
+def _opening_script(dsn: str) -> str:
+    position = _newest(dsn, "positions", [column.name for column in tables.positions.columns]) | _NEW
+    second = f"positions ({', '.join(position)}) VALUES ({', '.join(position.values())})"
+    return _PAIR.format(second=second, **_event(dsn))
+
+
+def _fill_script(dsn: str) -> str:
+    return _PAIR.format(second=_FILL, **_event(dsn))
+
+
+def _event(dsn: str) -> dict[str, str]:
+    return {"event": _newest(dsn, "events", ["body"])["body"]}
 
 
 @contextmanager
 def open_latency(on: Machine) -> Iterator[Pair]:
     """Seconds a call, one at a time. The yardstick is the two inserts by pgbench and the bare echo, added up."""
-    with on.position(dsn := on.database()) as service, _echo(on, service) as echo:
-        _warm(service)
-        paced, script = _paced(on), _script(_OPENING, dsn)
-        calls = on.size.of(1_500, least=100)
+    stage, calls = _stage(on), on.size.of(1_500, least=100)
+    _warm(stage)
+    paced, script = _paced(on), _opening_script(stage.dsn)
 
-        def latency(address: str) -> Sample:
-            sample = _open(address, openings(calls), in_flight=1)
-            return Sample(1 / sample.value, sample.cpu)
+    def latency(address: str) -> Sample:
+        sample = _open(address, openings(calls), in_flight=1)
+        return Sample(1 / sample.value, sample.cpu)
 
-        def yardstick() -> Sample:
-            _, inserts = pgbench(paced, script, clients=1, seconds=on.size.of(3))
-            echoed = latency(echo)
-            return Sample(inserts + echoed.value, echoed.cpu)
+    def yardstick() -> Sample:
+        _, inserts = pgbench(paced, script, clients=1, seconds=on.size.of(3))
+        echoed = latency(stage.echo)
+        return Sample(inserts + echoed.value, echoed.cpu)
 
-        yield Pair(lambda: latency(service.address), yardstick)
+    yield Pair(lambda: latency(stage.service.address), yardstick)
 
 
 def fill(symbol: str, *, is_buy: bool = True, size: str = "0.25") -> pb.Fill:
@@ -193,7 +217,7 @@ def record_fills(on: Machine) -> Iterator[Pair]:
     with on.position(dsn := on.database()) as service:
         symbols = [f"F{number}" for number in range(100)]
         seed(service.address, (fill(symbol) for symbol in symbols))
-        paced, script = _paced(on), _script(_FILL, dsn)
+        paced, script = _paced(on), _fill_script(dsn)
         batches = on.size.of(40, least=4)
 
         def batch() -> bytes:

@@ -12,11 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import grpc
@@ -29,6 +29,7 @@ from tests.service_process import ServiceProcess
 
 SERVICE = "/trueup.position.v1.PositionService/"
 _START_S = 120.0
+Answer = TypeVar("Answer")
 
 
 class Unusable(Exception):
@@ -55,6 +56,7 @@ class Machine:
         self._on_exit = on_exit
         self._postgres: EmbeddedPostgres | None = None
         self._databases = 0
+        self._shared: dict[str, Any] = {}
 
     @property
     def postgres(self) -> EmbeddedPostgres:
@@ -64,6 +66,13 @@ class Machine:
             self._on_exit.callback(lambda: asyncio.run(server.stop()))
             self._postgres = server
         return self._postgres
+
+    def shared(self, name: str, start: Callable[[], AbstractContextManager[Answer]]) -> Answer:
+        """What several rows use one after the other: started once, stopped at the end."""
+        if name not in self._shared:
+            self._shared[name] = self._on_exit.enter_context(start())
+        found: Answer = self._shared[name]
+        return found
 
     def database(self) -> str:
         """The DSN of a new database with the schema in it, on a server that loses nothing."""
