@@ -70,7 +70,8 @@ class Desks:
         run = self.stub.Reconcile(request, timeout=_PATIENCE_S, wait_for_ready=True).run
         seconds = time.perf_counter() - began
         if run.positions_compared != self.positions or run.confirmed or run.suspected:
-            raise Unusable(f"not the cycle that was to be measured: {run}")
+            bad = [check for check in run.checks if check.error][:1]
+            raise Unusable(f"compared {run.positions_compared} of {self.positions}, confirmed {run.confirmed}: {bad}")
         return seconds
 
 
