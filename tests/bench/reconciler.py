@@ -18,7 +18,6 @@ from reconciler_service.venues.hyperliquid.adapter import Hyperliquid, Settings
 from tests.bench.machine import listening
 from tests.bench.venue import UNLIMITED, address
 
-
 PATIENCE_S = 600.0
 
 
