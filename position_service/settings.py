@@ -45,6 +45,6 @@ class PositionSettings(Settings):
         default=5.0, gt=0, le=3600, description="Seconds after which a quiet stream says that it lives."
     )
     commit_linger_ms: float = Field(
-        default=2.0, ge=0, le=100, description="How long a batch waits for company when calls come in crowds."
+        default=10.0, ge=0, le=100, description="The most a batch waits for company; the less, the smaller the crowd."
     )
     insecure: bool = Field(default=False, description="Listen off loopback without TLS.")

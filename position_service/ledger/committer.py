@@ -21,6 +21,8 @@ from position_service.ledger.batch import Batch, Write, build
 from position_service.ledger.feed import Feed, commits
 from position_service.ledger.store import AlreadyKnown, Head, Store, StoreUnavailable, patiently
 
+INTAKE_S = 0.0002  # what it takes to receive, check and queue one call
+
 log = structlog.get_logger()
 
 
@@ -40,7 +42,7 @@ class Committer:
         *,
         max_batch: int = 512,
         max_queue: int = 10_000,
-        linger_s: float = 0.002,
+        linger_s: float = 0.01,
         patience_s: float = 8.0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -55,7 +57,7 @@ class Committer:
         self._patience_s = patience_s
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
-        self._crowded = False  # the last batch had company: more is likely to come in a moment
+        self._company = 1  # the size of the last batch: as many are likely to come in a moment
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="committer")
@@ -89,11 +91,12 @@ class Committer:
     async def _gather(self) -> list[Write]:
         """The next batch: what waits now, and, when calls come in crowds, what comes in a moment."""
         batch = [await self._queue.get()]
-        if self._crowded and self._queue.qsize() + 1 < self._max_batch:
-            await asyncio.sleep(self._linger_s)
+        if self._company > 1 and self._queue.qsize() + 1 < self._max_batch:
+            # Long enough to take in as many again: a few callers wait a moment, a crowd fills a batch.
+            await asyncio.sleep(min(self._linger_s, self._company * INTAKE_S))
         while len(batch) < self._max_batch and not self._queue.empty():
             batch.append(self._queue.get_nowait())
-        self._crowded = len(batch) > 1
+        self._company = len(batch)
         return batch
 
     async def _commit(self, writes: list[Write]) -> None:

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 class Ledger:
     """Opened by ``start``; reads go through ``book``, writes through ``write``, watches through ``feed``."""
 
-    def __init__(self, store: Store, *, linger_s: float = 0.002, poll_s: float = 0.25, patience_s: float = 8.0) -> None:
+    def __init__(self, store: Store, *, linger_s: float = 0.01, poll_s: float = 0.25, patience_s: float = 8.0) -> None:
         self.store = store
         self._linger_s = linger_s
         self._patience_s = patience_s
