@@ -90,7 +90,7 @@ def test_unary_call(trio: Trio):
     run = trio.ask(f"{RECONCILER}/Reconcile")["run"]
     assert run["positions_compared"] == 5
     assert run["source"] == "SOURCE_SIMULATED"
-    assert [check["outcome"] for check in run["checks"]] == ["CHECK_OUTCOME_OK"] * 2
+    assert [check["outcome"] for check in run["checks"]] == ["CHECK_OUTCOME_OK"] * 3
 
 
 @pytest.mark.parametrize(

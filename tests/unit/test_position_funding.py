@@ -18,6 +18,7 @@ from position_service.domain.errors import InvalidValue
 from position_service.domain.events import EventType, Funding, Trade
 from position_service.domain.portfolio import Summary
 from position_service.domain.position import Position, Side, Status
+from position_service.domain.risk import Rules
 from tests.position_samples import NOW, Desk, fill, fills, payment
 
 MICROSECOND = timedelta(microseconds=1)
@@ -107,9 +108,9 @@ def test_the_portfolio_adds_funding_up(desk):
     desk.open()
     desk.open(symbol="ETH", asset="ETH/USD")
     desk.do(paid(payment(1, "2"), payment(2, "-5", symbol="ETH"), payment(3, "7", "HYPE")))
-    total = Summary()
+    total = Summary(desk.now)
     for position in desk.book.positions.values():
-        total.add(desk.book, position)
+        total.add(desk.book, position, Rules())
     assert (total.funding, total.realized) == (-3, 0)
 
 

@@ -40,6 +40,7 @@ def test_defaults_are_written_and_large_integers_are_strings() -> None:
         "confirmed_pnl": "",
         "estimated_pnl": "",
         "old_marks": [],
+        "total_funding": "",
         "revision": "1152921504606846976",
     }
     position = to_json(position_pb2.Position(side=types_pb2.SIDE_LONG))
