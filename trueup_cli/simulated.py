@@ -23,9 +23,9 @@ from reconciler_service.simulator.coinbase.server import serve as serve_coinbase
 from reconciler_service.simulator.records import Mode
 from trueup_cli.settings import SIMULATOR_URL, CliSettings
 
-INTERVAL_S = "1"  # the venues push what changes there; this is for what a visitor changes in the book
+INTERVAL_S = "2"  # the venues push what changes there; this is for what a visitor changes in the book
 STORY = frozenset({step.coin for step in scenario.steps()} | {"BTC-USD"})  # instruments that drift
-COINBASE_RATE = "30"  # requests a second: a look a second asks three times, and this one is our own
+COINBASE_RATE = "30"  # requests a second: pushes make many looks, of three requests each, and this venue is our own
 
 
 class Venues:
