@@ -530,7 +530,9 @@ async def test_one_log_line_a_call_and_quiet_reads():
     with structlog.testing.capture_logs() as logs:
         async with served(Servicer(), authenticate=lambda _: Caller("bot-7")) as (stub, _, _):
             await stub.GetPosition(pb.GetPositionRequest())
-            await refused(stub.RecordFills(pb.RecordFillsRequest(), metadata=(("x-request-id", "abc"),)))
+            await refused(
+                stub.RecordFills(pb.RecordFillsRequest(fills=[pb.Fill()]), metadata=(("x-request-id", "abc"),))
+            )
     read, write = logs
     assert (read["log_level"], read["code"], read["method"]) == ("debug", "OK", f"{CONTRACT.full_name}/GetPosition")
     assert (write["log_level"], write["code"], write["reason"]) == ("info", "INVALID_ARGUMENT", "INVALID_REQUEST")

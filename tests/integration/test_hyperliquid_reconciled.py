@@ -36,12 +36,10 @@ IMPATIENT = HttpSettings(
     max_bytes=300_000,
 )
 # What a request type may suffer. HANG and SLOW cost time, and what they lead to is a timeout like others.
-# 401, 403 and 404 are Coinbase's; PARTIAL_SCOPE is a 500 of one dex.
-HURTING = [
-    kind
-    for kind in Kind
-    if kind not in (Kind.HANG, Kind.SLOW, Kind.PARTIAL_SCOPE, Kind.HTTP_401, Kind.HTTP_403, Kind.HTTP_404)
-]
+# 401, 403 and 404 are Coinbase's; PARTIAL_SCOPE is a 500 of one dex; DUPLICATE and LOST are for WebSockets.
+COSTLY = (Kind.HANG, Kind.SLOW)
+ELSEWHERE = (Kind.PARTIAL_SCOPE, Kind.HTTP_401, Kind.HTTP_403, Kind.HTTP_404, Kind.DUPLICATE, Kind.LOST)
+HURTING = [kind for kind in Kind if kind not in COSTLY + ELSEWHERE]
 OF_FILLS = (Kind.LATE_FILLS, Kind.LOST_FILLS, Kind.DUPLICATE_FILLS)
 HARMLESS = {Kind.FLOAT_NOISE, Kind.STALE, Kind.CLOCK_SKEW, *OF_FILLS}
 PERPETUALS = ("clearinghouseState", "meta", "perpDexs")
@@ -278,7 +276,7 @@ async def test_the_address_is_checked_until_the_venue_could_be_asked(desk: Desk)
     fault = desk.venue.fault(Kind.HTTP_502, types=frozenset({"userRole"}))
     account = desk.exchange.account(scenario.DESK)
     await desk.start()
-    before = await desk.positions()
+    before = sizes(await desk.positions())
     assert set(checks(await desk.reconcile()).values()) == {"FAILED"}
     desk.venue.faults.clear(fault.id)
     account.role, account.master = Role.AGENT, HEDGE
@@ -288,7 +286,12 @@ async def test_the_address_is_checked_until_the_venue_could_be_asked(desk: Desk)
     account.role, account.master = Role.USER, None
     answer = await desk.reconcile()
     assert set(checks(answer).values()) == {"OK"}
-    assert (await desk.drifts(), await desk.positions()) == ({}, before)
+    assert (await desk.drifts(), sizes(await desk.positions())) == ({}, before)
+
+
+def sizes(positions: dict[tuple[str, str], tuple[str, str, int]]) -> dict[tuple[str, str], tuple[str, str]]:
+    """Without the revisions: the first marks move a leveraged position into what counts as at risk."""
+    return {key: held[:2] for key, held in positions.items()}
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------

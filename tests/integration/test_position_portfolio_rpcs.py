@@ -35,6 +35,7 @@ async def test_an_empty_portfolio(client):
         net_notional="0",
         confirmed_pnl="0",
         estimated_pnl="0",
+        total_funding="0",
     )
 
 
@@ -73,6 +74,7 @@ async def test_sums_are_exact_and_longs_and_shorts_apart(client):
         revision=8,
         confirmed_pnl="6.899999999999999999",
         estimated_pnl="0",
+        total_funding="0",
     )
 
 

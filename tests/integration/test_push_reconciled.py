@@ -88,7 +88,7 @@ async def test_a_push_that_goes_wrong_leaves_polling_as_it_is(desk: Desk) -> Non
     desk.exchange.set_mark("BTC", Decimal(42_502))
     await until(lambda: desk.app.runner.venues[0].push.state.value == "DOWN")
     run = (await desk.reconcile()).run
-    assert (run.positions_compared, len(run.checks)) == (5, 2)
+    assert (run.positions_compared, len(run.checks)) == (5, 3)
     status = await desk.reconciler.GetStatus(pb.GetStatusRequest())
     seen = status.venues[0]
     assert (seen.state, seen.push.state, seen.last_error) == ("OK", "DOWN", "")

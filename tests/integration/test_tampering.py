@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -13,7 +13,7 @@ from trueup.position.v1 import position_service_pb2 as pb
 
 from position_service.domain.events import EventType
 from position_service.ledger import tables
-from tests.position_client import NOW, Client, a_finding, a_run, stamp
+from tests.position_client import NOW, Client, a_finding, a_run, fill, stamp
 
 
 @pytest.fixture
@@ -49,6 +49,10 @@ async def every_type(client: Client) -> None:
     for price in ("51", "100"):
         await client.call("UpdatePrices", prices=[pb.PriceUpdate(symbol="BTC", price=price)])
     await do("LiquidatePosition", liquidation_price="50")
+    await do("OpenPosition", "XRP", size="2", entry_price="1")
+    await do("AdjustPosition", "XRP", size="1", close_price="1", reason_code="X", estimated=True)
+    paid = pb.FundingPayment(symbol="XRP", payment_id="p", amount="0.1", paid_at=stamp(datetime.now(UTC)))
+    await client.call("RecordFills", fills=[fill(1, "-1", "2", symbol="XRP")], funding=[paid])
     await do("OpenPosition", "ETH", size="1", entry_price="1", pending=True)
     await do("CancelOpen", "ETH")
     await do("OpenPosition", "SOL", size="1", entry_price="1")
