@@ -204,7 +204,7 @@ def test_a_drift_from_its_making_to_its_end(cli: CommandLine):
     assert cli.row("positions", "get", "BTC/USD")["size"] == "0.6"
     (resolved,) = cli.rows("drifts", "list", "--all", "--symbol", "BTC")
     assert (resolved["status"], resolved["resolution"]) == ("DRIFT_STATUS_RESOLVED", "APPLY_FILLS")
-    assert "2 of 2" in cli.table("reconcile", "--exit-code")
+    assert "3 of 3" in cli.table("reconcile", "--exit-code")
 
 
 def test_yes_resolves_without_asking_and_only_what_was_shown(cli: CommandLine):
@@ -220,8 +220,8 @@ def test_yes_resolves_without_asking_and_only_what_was_shown(cli: CommandLine):
 
 def test_runs_venues_allocation(cli: CommandLine):
     (run,) = cli.rows("runs", "--limit", "1")
-    assert len(run["checks"]) == 2
-    assert "2 of 2" in cli.table("runs", "--limit", "1")
+    assert len(run["checks"]) == 3
+    assert "3 of 3" in cli.table("runs", "--limit", "1")
     states = {venue["venue"]: venue["state"] for venue in cli.rows("venues")}
     assert states == {"hyperliquid": "OK", "coinbase": "UNCONFIGURED"}
     assert "UNCONFIGURED" in cli.table("venues")

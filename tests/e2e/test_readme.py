@@ -172,7 +172,7 @@ def test_reconcile_status_drifts(recipes: Run):
     (status,) = recipes.answers("GetStatus")
     assert {venue["venue"]: venue["state"] for venue in status["venues"]} == {
         "hyperliquid": "OK",
-        "coinbase": "UNCONFIGURED",
+        "coinbase": "OK",
     }
     assert status["position_service_ok"] is True
     (listed,) = recipes.answers("ListDrifts")
