@@ -16,6 +16,7 @@ _COMMANDS = (
     ("reconcile", "reconciliation", "Compare the book with the venues now."),
     ("allocation", "reconciliation", "Compare the venues' shares with their targets."),
     ("venues", "reconciliation", "Show how each venue is doing."),
+    ("notify", "notify", "Post each drift event to a webhook: Slack, Discord, Telegram, or your own."),
     ("doctor", "doctor", "Check everything, and say what to do about it."),
     ("backup", "backup", "Write the whole ledger to a file, running or not."),
     ("restore", "backup", "Put a backup in place of an empty ledger, and verify it."),
