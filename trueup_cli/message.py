@@ -69,17 +69,15 @@ def writer(form: Format, chat_id: str) -> Write:
     """Writes events in a format."""
 
     def write(event: pb.DriftEvent) -> bytes:
-        match form:
-            case Format.JSON:
-                return dumps(to_json(event))
-            case Format.SLACK:
-                return dumps({"text": _fitted(text(event), _SLACK, _slack)})
-            case Format.DISCORD:
-                # Nobody is called by what a text happens to say, e.g. @everyone.
-                said = _fitted(text(event), _DISCORD, _discord)
-                return dumps({"content": said, "allowed_mentions": {"parse": []}})
-            case Format.TELEGRAM:
-                return dumps({"chat_id": chat_id, "text": _fitted(text(event), _TELEGRAM, str)})
+        if form is Format.JSON:
+            return dumps(to_json(event))
+        if form is Format.SLACK:
+            return dumps({"text": _fitted(text(event), _SLACK, _slack)})
+        if form is Format.TELEGRAM:
+            return dumps({"chat_id": chat_id, "text": _fitted(text(event), _TELEGRAM, str)})
+        # Nobody is called by what a text happens to say, e.g. @everyone.
+        said = _fitted(text(event), _DISCORD, _discord)
+        return dumps({"content": said, "allowed_mentions": {"parse": []}})
 
     return write
 

@@ -221,6 +221,9 @@ def test_what_was_told_is_kept_and_read_again(tmp_path: Path):
     assert Told(file).revision is None  # it has begun; nothing is done yet
     told.move(8)
     assert Told(file).revision == 8
+    kept = file.stat().st_ino
+    told.move(8)
+    assert file.stat().st_ino == kept  # nothing new, nothing written
     told.move(0)
     assert Told(file).revision == 0
     assert [each.name for each in tmp_path.iterdir()] == ["state"]
