@@ -85,7 +85,12 @@ class ReconcilerApp:
         shares = targets(settings)
         watch = EquityWatch(
             book,
-            EquityRules(settings.equity_tolerance, settings.equity_alerts, how.search.quote, settings.venue_timeout),
+            EquityRules(
+                settings.equity_tolerance,
+                settings.equity_alerts,
+                how.search.quote | set(_listed(settings.hyperliquid_cash)),  # the collateral of a dex counts as USD
+                settings.venue_timeout,
+            ),
         )
         cycle = Cycle(book, how, portfolio=Portfolio(shares, lambda: self.runner.desks), equity=watch)
         interval_s = settings.reconciliation_interval

@@ -21,7 +21,6 @@ Correction = (
     | pb.CancelOpenRequest
     | pb.CancelCloseRequest
     | pb.AdjustPositionRequest
-    | pb.LiquidatePositionRequest
     | pb.UpdatePositionRequest
 )
 
@@ -54,10 +53,6 @@ def request(
             return pb.CancelOpenRequest(**common)
         case c.CancelClose():
             return pb.CancelCloseRequest(**common)
-        case c.Liquidate(price, fee):
-            return pb.LiquidatePositionRequest(
-                liquidation_price=decimal_text(price), fee=decimal_text(fee) if fee else "", **common
-            )
         case c.Update():
             return pb.UpdatePositionRequest(
                 leverage=decimal_text(command.leverage),

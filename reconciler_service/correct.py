@@ -19,7 +19,7 @@ from enum import Enum
 
 from reconciler_service.explain import diff, shown
 from reconciler_service.findings import ZERO, Change, Finding, Kind
-from reconciler_service.holding import EXACT, STEP, Holding, book_fills, holding_of, is_quote, trade
+from reconciler_service.holding import EXACT, STEP, Holding, book_fills, holding_of, trade
 from reconciler_service.model import BookPosition, BookState, MarginMode, Side, VenueFill, VenuePosition
 
 SETTINGS = frozenset({Kind.LEVERAGE, Kind.MARGIN_MODE, Kind.LIQUIDATION_PRICE})
@@ -77,14 +77,6 @@ class Adjust:
 
 
 @dataclass(frozen=True, slots=True)
-class Liquidate:
-    """All of it."""
-
-    price: Decimal
-    fee: Decimal
-
-
-@dataclass(frozen=True, slots=True)
 class Update:
     """None leaves a setting as it is."""
 
@@ -93,7 +85,7 @@ class Update:
     liquidation_price: Decimal | None = None
 
 
-Command = BookFills | Open | ConfirmOpen | CancelOpen | CancelClose | Adjust | Liquidate | Update
+Command = BookFills | Open | ConfirmOpen | CancelOpen | CancelClose | Adjust | Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +208,10 @@ def _settle_opening(finding: Finding, local: BookPosition) -> Plan:
 def _close(finding: Finding, local: BookPosition, missed: Sequence[VenueFill], quote: frozenset[str]) -> Plan:
     """The venue holds nothing: liquidated when its fills say so, closed otherwise."""
     booked, price = holding_of(local), _closing_price(finding, local, missed)
-    closing = [fill for fill in missed if fill.is_buy is not (local.side is Side.LONG)]
-    if len(closing) == len(missed) and any(fill.liquidation for fill in missed):
-        fee = sum((fill.fee for fill in missed if is_quote(fill, quote)), ZERO)
-        paid = sum((EXACT.multiply(fill.price, fill.size) for fill in missed), ZERO)
-        after = trade(booked, -booked.size, price, fee)
-        is_exact = EXACT.multiply(price, local.size) == paid
-        return Plan((Liquidate(price, fee),), diff(booked, after), estimated=not is_exact)
+    is_closed = all(fill.is_buy is not (local.side is Side.LONG) for fill in missed)
+    if is_closed and any(fill.liquidation for fill in missed):
+        # By its fills: told once more by the desk's own bot they are known, and trade nothing.
+        return _apply(finding, missed, quote)
     after = trade(booked, -booked.size, price)
     return Plan((Adjust(local.side, ZERO, None, price),), diff(booked, after), estimated=True)
 

@@ -130,15 +130,13 @@ class Cycle:
         run = drift_pb2.Run(run_id=str(uuid.uuid4()), trigger=trigger)
         run.started_at.FromDatetime(self._clock())
         sights, cases = await self._look_until_settled(desks)
-        explanations, _ = await asyncio.gather(
-            asyncio.gather(*(explain_all(one.desk, one.verdict.confirmed, self._rules.search) for one in sights)),
-            self._push_marks([] if dry_run else sights),
-        )
+        search = self._rules.search
+        explanations = await asyncio.gather(*(explain_all(one.desk, one.verdict.confirmed, search) for one in sights))
         due, notes = _orders(sights, explanations, self._rules.policies)
         drifts = _describe(sights, explanations, {case.key for case in cases}, notes, run.run_id)
         shares = await self._allocation(sights, run.run_id)
         worth = await self._worth(sights, run.run_id)
-        drifts += [*shares.drifts, *worth.drifts]
+        drifts = [*shares.drifts, *worth.drifts, *drifts]  # few, so first: what does not fit waits for the next run
         self._summarise(run, sights, shares, worth)
         if dry_run:
             shown = [*drifts, *_suspects(sights, run.run_id)]
@@ -147,6 +145,9 @@ class Cycle:
         resolved = [*shares.resolved, *worth.resolved, *resolved][:MOST_RESOLVED]
         sent = _fitting(drifts)
         answer = await self._book.record(run, sent, resolved)
+        # Afterwards: a mark may move a position into what counts as at risk, and of a position that has moved since it
+        # was compared the ledger opens no case.
+        await self._push_marks(sights)
         # The ledger opens no case of a position that has moved since it was compared: that is no drift, not yet.
         taken = {convert.key(drift) for drift in answer.drifts}
         refused = {key for drift in sent if (key := convert.key(drift)) is not None and key not in taken}

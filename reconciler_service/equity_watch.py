@@ -20,7 +20,7 @@ from reconciler_service import convert_equity as convert
 from reconciler_service.book import Book
 from reconciler_service.confirm import Verdict
 from reconciler_service.desk import Desk
-from reconciler_service.equity import OVERLAP, Account, judged, moved, seen, worth
+from reconciler_service.equity import ASK_AGAIN, OVERLAP, Account, judged, moved, seen, worth
 from reconciler_service.findings import EXPOSURE, ZERO, Kind
 from reconciler_service.holding import EXACT
 from reconciler_service.model import CashFlow, Snapshot
@@ -70,6 +70,7 @@ class EquityWatch:
         self.accounts: Mapping[Key, Account] = {}
         self._book = book
         self._rules = rules
+        self._unanswered: dict[Key, datetime] = {}  # questions that failed: not repeated at every look
 
     async def look(self, looks: Sequence[Look], run_id: str) -> EquityFindings:
         """Check the accounts of one cycle. Raises grpc.aio.AioRpcError when the book cannot be read."""
@@ -82,9 +83,11 @@ class EquityWatch:
         if self._rules.alerts:
             listed = await self._book.open_drifts(drift_pb2.DRIFT_KIND_EQUITY)
             cases = {(case.venue, case.account): case.drift_id for case in listed}
-        for one in watched:
-            key = one.snapshot.venue, one.snapshot.account
-            account = await self._checked(one, known.get(key))
+        keys = [(one.snapshot.venue, one.snapshot.account) for one in watched]
+        checked = await asyncio.gather(
+            *(self._checked(one, known.get(key)) for one, key in zip(watched, keys, strict=True))
+        )
+        for one, key, account in zip(watched, keys, checked, strict=True):
             if account is None:
                 continue
             known[key] = account
@@ -116,8 +119,13 @@ class EquityWatch:
         account = seen(known, now, realized, revision)
         if account.is_to_ask(self._rules.tolerance, is_settled=is_settled):
             # Asked only now: what moved without a trade shows in the cash, and each question costs weight.
+            key = one.snapshot.venue, one.snapshot.account
+            failed_at = self._unanswered.get(key)
+            if failed_at is not None and now.at - failed_at < ASK_AGAIN:
+                return None
             flows = await self._flows(one.desk, (known.flows_at or known.start.at) - OVERLAP)
             if flows is None:
+                self._unanswered[key] = now.at
                 return None
             account = moved(account, flows, self._rules.quote)
         return judged(account, before, self._rules.tolerance, is_settled=is_settled)

@@ -21,6 +21,7 @@ _log = structlog.get_logger("reconciler")
 
 _WITHOUT_FILLS = frozenset({Kind.LEVERAGE, Kind.MARGIN_MODE, Kind.LIQUIDATION_PRICE, Kind.UNMAPPED})
 MARGIN = timedelta(minutes=5)  # before the last agreement: clocks differ, and an announced position may take as long
+WIDE_AGAIN = timedelta(minutes=10)  # before all the fills of the lookback are read again about the same case
 LATE = timedelta(minutes=10)  # for so long fills may still arrive that explain what none explained
 
 
@@ -36,13 +37,18 @@ class Search:
 async def explain_all(desk: Desk, confirmed: Sequence[Suspicion], search: Search) -> dict[Key, Explanation]:
     """Explain every confirmed finding of one desk. Never raises VenueError: what is not known stays unexplained."""
     desk.explained = {one.finding.key: known for one in confirmed if (known := desk.explained.get(one.finding.key))}
+    desk.searched = {one.finding.key: at for one in confirmed if (at := desk.searched.get(one.finding.key))}
     open_ones = [one for one in confirmed if not _is_known(desk, one)]
     new = [one for one in open_ones if not _same(desk, one)]
     narrow = await _trades(desk, open_ones, search, wide=False)
     for one in open_ones:
         _keep(desk, one, explain(one.finding, narrow[one.finding.symbol], search.quote))
     # Nothing in the likely window: look once through all that the search may cover.
-    unexplained = [one for one in new if desk.explained[one.finding.key][1].cause is Cause.UNEXPLAINED]
+    unexplained = [
+        one
+        for one in new
+        if desk.explained[one.finding.key][1].cause is Cause.UNEXPLAINED and _may_search_wide(desk, one)
+    ]
     wide = await _trades(desk, unexplained, search, wide=True)
     for one in unexplained:
         if one.finding.symbol in wide:
@@ -83,6 +89,16 @@ def _is_known(desk: Desk, one: Suspicion) -> bool:
         return False
     settled = desk.explained[one.finding.key][1].cause is not Cause.UNEXPLAINED
     return settled or one.finding.kind in _WITHOUT_FILLS or one.finding.requested_at - one.first_seen > LATE
+
+
+def _may_search_wide(desk: Desk, one: Suspicion) -> bool:
+    """Once, and again after a while: a drift of a position that trades on is another fact at every look, and days of
+    fills may cost a venue's whole budget."""
+    now, last = one.finding.requested_at, desk.searched.get(one.finding.key)
+    if last is not None and now - last < WIDE_AGAIN:
+        return False
+    desk.searched[one.finding.key] = now
+    return True
 
 
 def _may_have_moved(one: Suspicion, made: Explanation) -> bool:

@@ -126,8 +126,6 @@ class Book:
                     close_price=close,
                     estimated=True,
                 )
-            case c.Liquidate(price, fee):
-                return d.Liquidate(ref, price=price, fee=Fee(fee))
             case c.Update(leverage, mode, liquidation):
                 made = p.MarginMode[mode.value] if mode else None
                 return d.Update(ref, leverage=leverage, margin_mode=made, liquidation_price=liquidation)
@@ -284,17 +282,16 @@ def test_what_the_venue_does_not_say_stays_as_the_book_has_it(size: str) -> None
     assert check(ADOPT, turned).commands == (c.Adjust(m.Side.SHORT, Decimal("0.5"), Decimal(42000), Decimal(42000)),)
 
 
-def test_a_liquidation_is_one_with_its_fees() -> None:
+def test_a_liquidation_is_booked_by_its_fills() -> None:
+    """So that the same fills, told by the desk's own bot later on, are known."""
     fills = [
         fill("-0.2", "38000", liquidation=True, fee=Decimal(7), fee_currency="USDC"),
         fill("-0.3", "38100", liquidation=True, fee=Decimal(1), fee_currency="HYPE"),
     ]
     made = check(ADOPT, find(booked(), None), *fills)
-    assert made.commands == (c.Liquidate(Decimal(38060), Decimal(7)),)
+    assert made.commands == (c.BookFills(tuple(fills), None),)
     assert diff(made)["realized_pnl"] == ("0", "-1977")
     assert not made.estimated
-    third = [fill("-0.3", "38000", liquidation=True), fill("-0.6", "38000.01", liquidation=True)]
-    assert check(ADOPT, find(booked("0.9"), None), *third).estimated  # the average does not end
     mixed = check(ADOPT, find(booked(), None), fills[0], fill("0.1"), fill("-0.4"))
     assert isinstance(mixed.commands[0], c.Adjust)
 

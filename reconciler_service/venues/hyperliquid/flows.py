@@ -55,13 +55,13 @@ def ledger(raw: object, user: str) -> Booked:
     totals: dict[tuple[str, str], Decimal] = {}
     for scope, currency, moved in moves:
         totals[scope, currency] = EXACT.add(totals.get((scope, currency), Decimal(0)), moved)
+    # A transaction may hold several entries of one kind: what they say tells them apart.
+    key = f"{milliseconds(at)}-{reference}-{json.dumps(delta, sort_keys=True, default=str)}"
     flows = tuple(
-        CashFlow(f"{reference}-{currency}", FlowKind.TRANSFER, at, scope, currency, moved, text=kind)
+        CashFlow(f"{key}-{currency}", FlowKind.TRANSFER, at, scope, currency, moved, text=kind)
         for (scope, currency), moved in totals.items()
         if moved
     )
-    # A transaction may hold several entries of one kind: what they say tells them apart.
-    key = f"{milliseconds(at)}-{reference}-{json.dumps(delta, sort_keys=True, default=str)}"
     return Booked(key, milliseconds(at), flows)
 
 
