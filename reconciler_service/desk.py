@@ -33,6 +33,7 @@ class Desk:
     answers: dict[str, Answer] = field(default_factory=dict)
     book_revision: int = 0  # of the last look
     explained: dict[Key, tuple[object, Explanation]] = field(default_factory=dict)
+    asked: dict[Key, datetime] = field(default_factory=dict)  # when fills were read about a finding
     searched: dict[Key, datetime] = field(default_factory=dict)  # when all fills were read about a finding
     notes: dict[Key, str] = field(default_factory=dict)  # what a policy could not do about a finding, and why
     scopes: tuple[ScopeReading, ...] = (ScopeReading("", Product.PERPETUAL, "", Outcome.FAILED),)  # last known

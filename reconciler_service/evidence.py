@@ -21,6 +21,7 @@ _log = structlog.get_logger("reconciler")
 
 _WITHOUT_FILLS = frozenset({Kind.LEVERAGE, Kind.MARGIN_MODE, Kind.LIQUIDATION_PRICE, Kind.UNMAPPED})
 MARGIN = timedelta(minutes=5)  # before the last agreement: clocks differ, and an announced position may take as long
+ASK_AGAIN = timedelta(seconds=30)  # before a case that no fill explains is looked into again
 WIDE_AGAIN = timedelta(minutes=10)  # before all the fills of the lookback are read again about the same case
 LATE = timedelta(minutes=10)  # for so long fills may still arrive that explain what none explained
 
@@ -37,12 +38,17 @@ class Search:
 async def explain_all(desk: Desk, confirmed: Sequence[Suspicion], search: Search) -> dict[Key, Explanation]:
     """Explain every confirmed finding of one desk. Never raises VenueError: what is not known stays unexplained."""
     desk.explained = {one.finding.key: known for one in confirmed if (known := desk.explained.get(one.finding.key))}
+    desk.asked = {one.finding.key: at for one in confirmed if (at := desk.asked.get(one.finding.key))}
     desk.searched = {one.finding.key: at for one in confirmed if (at := desk.searched.get(one.finding.key))}
     open_ones = [one for one in confirmed if not _is_known(desk, one)]
     new = [one for one in open_ones if not _same(desk, one)]
     narrow = await _trades(desk, open_ones, search, wide=False)
     for one in open_ones:
-        _keep(desk, one, explain(one.finding, narrow[one.finding.symbol], search.quote))
+        desk.asked[one.finding.key] = one.finding.requested_at
+        made = explain(one.finding, narrow[one.finding.symbol], search.quote)
+        # What was not found among all fills is not unsaid because it is not among the newest either.
+        if made.cause is not Cause.UNEXPLAINED or not _same(desk, one):
+            _keep(desk, one, made)
     # Nothing in the likely window: look once through all that the search may cover.
     unexplained = [
         one
@@ -88,7 +94,10 @@ def _is_known(desk: Desk, one: Suspicion) -> bool:
     if not _same(desk, one):
         return False
     settled = desk.explained[one.finding.key][1].cause is not Cause.UNEXPLAINED
-    return settled or one.finding.kind in _WITHOUT_FILLS or one.finding.requested_at - one.first_seen > LATE
+    if settled or one.finding.kind in _WITHOUT_FILLS or one.finding.requested_at - one.first_seen > LATE:
+        return True
+    asked = desk.asked.get(one.finding.key)
+    return asked is not None and one.finding.requested_at - asked < ASK_AGAIN
 
 
 def _may_search_wide(desk: Desk, one: Suspicion) -> bool:

@@ -77,6 +77,7 @@ class Pair:
         self._folder = db_path or self._position.db_path
         self._logs = Path(tempfile.mkdtemp(prefix="trueup-logs-"))
         self._edge: HttpServer | None = None
+        self._is_passing = False  # whether the database is deleted at the end
 
     async def run(self, spacing_s: float, *, once: bool) -> None:
         """Start it all, tell the story, show the drifts."""
@@ -91,11 +92,14 @@ class Pair:
         if venues is not None:
             await venues.start(self._logs)
             settings |= venues.settings
-        children = [await self._child("position_service", position, self._database())]
+        database = self._database()
+        children = [await self._child("position_service", position, database)]
         screen.say(f"Position service at {position}, its log: {children[0].log_file}")
+        if folder := database.get("DB_PATH"):
+            screen.say(f"its database: {folder}" + (", gone when this ends" if self._is_passing else ""))
         if venues is not None:
             count = await open_book(position, coins=True)
-            screen.say(f"the book holds {count} positions, the venues the same ones")
+            screen.say(f"the book holds the {count} positions that the venues begin with")
         children.append(await self._child("reconciler_service", reconciler, settings))
         screen.say(f"Reconciler at {reconciler}, its log: {children[1].log_file}")
         if self._edge is not None:
@@ -153,6 +157,7 @@ class Pair:
         folder = Path(tempfile.mkdtemp(prefix="trueup-simulated-"))
         folder.chmod(0o711)  # as root the database runs as a user of its own
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        self._is_passing = True
         return {"DB_PATH": str(folder)}
 
     async def _first_run(self, reconciler: str) -> None:

@@ -24,7 +24,7 @@ async def main(position: str = "127.0.0.1:50051", reconciler: str = "127.0.0.1:5
     async with connect(position) as channel:
         # A request id makes it safe to repeat: it happens once, and every repetition gets the first answer.
         request = OpenPositionRequest(
-            asset="LINK/USD", size="25", entry_price="14.2", leverage="3", request_id="example-python"
+            asset="NEAR/USD", size="250", entry_price="2.6", leverage="3", request_id="example-python"
         )
         opened = await PositionServiceStub(channel).OpenPosition(request, timeout=10)
         print("opened", opened.position.symbol, opened.position.size, "at", opened.position.entry_price, flush=True)

@@ -14,7 +14,7 @@ from tests.e2e.processes import ROOT, Process, Trio, wait_until
 
 EXAMPLES = ROOT / "examples"
 BUILD_S = 600.0  # a compiler, or a package registry, on a slow machine
-SETTINGS = {"python": ("LINK", "HYPE"), "node": ("AVAX", "SOL"), "cpp": ("DOT", "BTC")}  # opened; moved at the venue
+SETTINGS = {"python": ("NEAR", "HYPE"), "node": ("AVAX", "SOL"), "cpp": ("DOT", "BTC")}  # opened; moved at the venue
 
 
 def needs(*programs: str) -> None:

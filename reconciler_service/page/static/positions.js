@@ -145,6 +145,6 @@ function liquidation(row, one) {
   say(row.distance, known ? words + percent(distance, { digits: 1 }) : "not known");
   const estimate = one.estimated_liquidation_price;
   if (isDecimal(one.liquidation_price)) say(row.liquidation, `at ${price(one.liquidation_price)}`);
-  else say(row.liquidation, isDecimal(estimate) ? `est. ≈ ${price(estimate)}` : "");
+  else say(row.liquidation, isDecimal(estimate) ? ` est. ≈ ${price(estimate)}` : "");
   row.fill.style.width = known ? `${Math.max(1, Math.min(100, (Number(distance) / FULL_BAR) * 100))}%` : "0"; // pixels only
 }
