@@ -91,9 +91,7 @@ class Relay:
                         yield self._progress(cursor)
                     response = waiting.result()
                 finally:
-                    if not waiting.done():
-                        waiting.cancel()
-                        await asyncio.wait({waiting})
+                    await _ended(waiting)
                 cursor = max(cursor, response.revision)
                 is_snapshot = response.phase == types_pb2.STREAM_PHASE_SNAPSHOT
                 has_snapshot = has_snapshot or is_snapshot
@@ -119,6 +117,19 @@ class Relay:
 
     def _progress(self, revision: int) -> Answer:
         return Answer(phase=types_pb2.STREAM_PHASE_PROGRESS, revision=revision, venues=self._venues())
+
+
+async def _ended(task: asyncio.Future[Response]) -> None:
+    """Cancel it and wait for its end, however often this is cancelled meanwhile: by a drain and a client that leaves."""
+    task.cancel()
+    again: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            again = error
+    if again is not None:
+        raise again
 
 
 def _matches(asked: Asked, drift: drift_pb2.Drift) -> bool:

@@ -255,3 +255,34 @@ async def test_a_commit_in_parts_that_broke_off_comes_again_without_what_was_sen
     assert await answers_of(torn, 5, after_revision=1) == [[1], [2, 3], [], [4], [5]]
     start = Torn([part(0, 1, 2)], [part(0, 1, 2), part(3, 3)])
     assert await answers_of(start, 3, after_revision=0) == [[1, 2], [], [3]]
+
+
+async def test_a_drain_and_a_client_that_leaves_at_once_end_a_stream_without_a_word() -> None:
+    """Two cancellations, the second while the first is being cleaned up after."""
+    begun, held = asyncio.Event(), asyncio.Event()
+
+    class Stubborn(Feed):
+        """Takes its time to be cancelled."""
+
+        async def follow(self, *_: Any, **__: Any) -> Any:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await held.wait()
+            yield None
+
+    torn = Torn()
+    relay = Relay(Stubborn(torn), torn, lambda: VENUES, 3600)  # type: ignore[arg-type]
+    stream = relay.subscribe(pb.StreamDriftEventsRequest(after_revision=1))
+    reading = asyncio.create_task(anext(stream))
+    async with asyncio.timeout(10):
+        await begun.wait()
+    for _ in range(2):
+        reading.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    held.set()
+    async with asyncio.timeout(10):
+        with pytest.raises(asyncio.CancelledError):
+            await reading
