@@ -205,13 +205,14 @@ class Committer:
             self.feed.publish(commits(batch.events))
 
     async def _answer_known(self, writes: list[Write], asked: list[Write]) -> list[Write]:
-        """Answer those of ``asked`` whose request id is known; return what is left of ``writes``."""
+        """Answer those of ``asked`` whose request id is known; return those of ``writes`` that this did not answer."""
         known = await self._store.known_requests(write.request_id for write in asked)
         for write in asked:
             write.is_new = write.request_id not in known
             if not write.is_new:
                 write.answer_known(known[write.request_id])
-        return [write for write in writes if write.request_id not in known]
+        answered = {write for write in asked if write.request_id in known}
+        return [write for write in writes if write not in answered]
 
     async def _ask_what_is_known(self, writes: list[Write], refused: list[Write]) -> list[Write]:
         """Before a refusal is believed: it may only say that this was done before. Returns what is to be decided."""

@@ -181,6 +181,26 @@ async def test_twins_in_one_batch_are_one_change(start_position, database):
     assert await check_ledger(database, client) == 1
 
 
+async def test_every_write_of_a_batch_with_a_known_id_is_answered(start_position, database):
+    """One is refused by the state, the other is not; both repeat the id of something else."""
+    service = await start_position()
+    client, committer = Client(service.channel), service.app._ledger.committer
+    await client.call("OpenPosition", **OPEN)
+    async with committer.lock:  # what comes meanwhile is one batch
+        first = asyncio.create_task(client.open("FIRST"))
+        await eventually(lambda: _true(committer._queue.empty() and committer._queue._unfinished_tasks))
+        others = ({"symbol": "NONE", "size": "1", "price": "1"}, {"symbol": "BTC", "size": "0.5", "price": "1"})
+        calls = [
+            asyncio.create_task(client.refused("ReducePosition", **other, request_id=OPEN["request_id"]))
+            for other in others
+        ]
+        await eventually(lambda: _true(committer._queue.qsize() == len(calls)))
+    await first
+    for refused in await asyncio.gather(*calls):
+        assert (refused.reason, refused.metadata["field"]) == ("REQUEST_ID_REUSED", "method")
+    assert await check_ledger(database, client) == 2
+
+
 async def test_a_caller_that_leaves_does_not_undo_its_change(start_position, database):
     service = await start_position()
     client, committer = Client(service.channel), service.app._ledger.committer
