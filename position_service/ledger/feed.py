@@ -1,6 +1,7 @@
 """What was committed, for watchers. Subscribers are cursors over the log, never queues.
 
-A ring keeps the newest commits; who is further behind reads SQL. Publishing costs the same however many watch.
+A ring keeps the newest commits, so many that their events stay within a bound: a commit has one or ten thousand. Who is
+further behind reads SQL. Publishing costs the same however many watch.
 """
 
 from __future__ import annotations
@@ -39,19 +40,26 @@ def commits(events: list[Event]) -> list[Commit]:
 class Feed:
     """The ring and the bell."""
 
-    def __init__(self, revision: int, size: int = 4096) -> None:
+    def __init__(self, revision: int, size: int = 4096, most_events: int = 65_536) -> None:
+        """``size`` is of commits. The newest is kept also when it alone has more than ``most_events``."""
         self.revision = revision  # all up to here is published
-        self._ring: deque[Commit] = deque(maxlen=size)
+        self._size = size
+        self._most_events = most_events
+        self._ring: deque[Commit] = deque()
+        self._events = 0  # in the ring
         self._before_ring = revision  # what is after this is in the ring
         self._bell = asyncio.Event()
 
     def publish(self, new: list[Commit]) -> None:
         """Append commits, oldest first, and wake everyone."""
         for commit in new:
-            if len(self._ring) == self._ring.maxlen:
-                self._before_ring = self._ring[0].revision
             self._ring.append(commit)
+            self._events += len(commit.events)
             self.revision = commit.revision
+            while len(self._ring) > 1 and (len(self._ring) > self._size or self._events > self._most_events):
+                oldest = self._ring.popleft()
+                self._events -= len(oldest.events)
+                self._before_ring = oldest.revision
         self._bell.set()
         self._bell = asyncio.Event()
 

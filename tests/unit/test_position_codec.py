@@ -257,6 +257,21 @@ def test_the_ring_tells_when_it_does_not_reach_back():
     assert feed.after(14) == []
 
 
+def test_the_ring_keeps_no_more_events_than_it_may_but_the_newest_commit_whole():
+    feed = Feed(10, size=3, most_events=4)
+    feed.publish(commits([an_event(11, 11), an_event(12, 13), an_event(13, 13), an_event(14, 14)]))
+    assert [g.revision for g in feed.after(10)] == [11, 13, 14]
+    feed.publish(commits([an_event(15, 16), an_event(16, 16)]))
+    assert feed.after(12) is None
+    assert [g.revision for g in feed.after(13)] == [14, 16]
+    feed.publish(commits([an_event(revision, 22) for revision in range(17, 23)]))
+    assert feed.after(15) is None
+    assert [(g.revision, len(g.events)) for g in feed.after(16)] == [(22, 6)]
+    feed.publish(commits([an_event(23, 23)]))
+    assert feed.after(21) is None
+    assert [g.revision for g in feed.after(22)] == [23]
+
+
 async def test_whoever_waits_is_woken_by_the_next_commit_and_told_when_the_time_is_over():
     import asyncio
 
