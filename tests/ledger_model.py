@@ -62,6 +62,8 @@ class Held:
         return self.size, self.status, self.sign, self.entry
 
     def is_risky(self, mark: Fraction | None) -> bool:
+        if self.status == OPENING:
+            return False
         price = self.liquidation
         if not price and self.leverage > 1:
             kept = min(MAINTENANCE, 1 / (2 * self.leverage))

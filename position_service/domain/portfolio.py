@@ -9,14 +9,15 @@ from decimal import Decimal
 
 from position_service.domain.book import View
 from position_service.domain.numbers import ZERO
-from position_service.domain.position import Instrument, Position, Side
+from position_service.domain.position import Instrument, Position, Side, Status
 from position_service.domain.risk import Rules, distance_percent, is_at_risk
 
 
 @dataclass(slots=True)
 class Summary:
     """Quote currency, taken as one. A position whose mark is missing, or was observed before ``oldest``, is named and
-    not guessed: it is in no sum but those of realised PnL and funding. At risk it is by the newest mark, however old."""
+    not guessed: it is in no sum but those of realised PnL and funding. At risk it is by the newest mark, however old.
+    An announced position holds nothing: it is counted, and is in no sum and not at risk."""
 
     oldest: datetime
     positions: int = 0
@@ -38,6 +39,8 @@ class Summary:
         self.funding += position.funding
         self.estimated += position.estimated
         self.assets.add(position.asset)
+        if position.status is Status.OPENING:
+            return
         mark = view.mark(position.instrument)
         if mark is None:
             self.missing_marks.add(position.instrument)

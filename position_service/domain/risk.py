@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from position_service.domain.numbers import ZERO, shown
-from position_service.domain.position import Position, Product
+from position_service.domain.position import Position, Product, Status
 
 HUNDRED = Decimal(100)
 _HALF = Decimal("0.5")
@@ -94,8 +94,13 @@ def distance_percent(position: Position, mark: Decimal, rules: Rules) -> Decimal
 
 
 def is_at_risk(position: Position, mark: Decimal | None, rules: Rules) -> bool:
-    """True when a live position is within the threshold of its liquidation price, or beyond it."""
-    if mark is None or not position.size or (price := liquidation(position, rules)) is None:
+    """True when a live position is within the threshold of its liquidation price, or beyond it.
+
+    An announced one never is: it holds nothing yet.
+    """
+    if mark is None or not position.size or position.status is Status.OPENING:
+        return False
+    if (price := liquidation(position, rules)) is None:
         return False
     # Multiplied out: no division, no rounding, the same answer.
     return (mark - price) * HUNDRED * position.side.sign <= rules.threshold * mark

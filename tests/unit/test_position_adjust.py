@@ -267,10 +267,6 @@ def test_what_is_closed_is_at_no_risk(desk):
     desk.mark("94")
     (event,) = desk.do(adjust(held, size="0", close_price="94"))
     assert not event.after.at_risk
-    held = desk.open("2", "100", liquidation_price=Decimal(90), pending=True)
-    assert desk.book.position(held.position_id).at_risk
-    (event,) = desk.do(adjust(held, size="0"))
-    assert not event.after.at_risk
 
 
 # ---- what is said of it

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from position_service.domain import commands as c
+from position_service.domain.events import EventType
 from position_service.domain.portfolio import Summary, at_risk
 from position_service.domain.position import Instrument, Side
 from position_service.domain.risk import Rules
@@ -101,6 +102,22 @@ def test_what_has_ended_is_no_part_of_it():
     held = hold(desk, "BTC", "110")
     desk.do(c.Close(c.Ref(held.position_id), price=Decimal(110)))
     assert summed(desk) == Summary(NOW)
+
+
+def test_what_is_only_announced_is_counted_and_is_in_no_sum_until_it_opens():
+    desk = Desk()
+    near = {"liquidation_price": Decimal(95), "pending": True}
+    announced = [hold(desk, "BTC", "98", "2", **near), hold(desk, "ETH", "98", **near, side=Side.SHORT)]
+    hold(desk, "SOL", None, pending=True)
+    total = summed(desk)
+    assert (total.positions, total.assets) == (3, {"BTC/USD", "ETH/USD", "SOL/USD"})
+    assert (total.unrealized, total.long_notional, total.short_notional, total.at_risk) == (0, 0, 0, 0)
+    assert (total.missing_marks, total.old_marks, nearest(desk)) == (set(), set(), [])
+    opened = [event.type for event in desk.do(c.ConfirmOpen(c.Ref(announced[0].position_id)))]
+    assert opened == [EventType.OPEN_CONFIRMED, EventType.RISK_ENTERED]
+    total = summed(desk)
+    assert (total.unrealized, total.long_notional, total.short_notional, total.at_risk) == (-4, 196, 0, 1)
+    assert nearest(desk) == ["BTC"]
 
 
 def test_what_is_at_risk_is_counted():
