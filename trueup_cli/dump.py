@@ -13,10 +13,11 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 import asyncpg
 
 from position_service import embedded
-from position_service.database import MIGRATION_LOCK
+from position_service.database import MIGRATION_LOCK, prepare
 from position_service.embedded import EmbeddedPostgres, default_folder
 from position_service.ledger.history import History, Verdict
 from position_service.ledger.store import Store, patiently
+from position_service.ledger.tables import metadata
 from position_service.settings import PositionSettings
 from trueup_cli.failures import UNREACHABLE, Failure
 from trueup_cli.whole_file import replaced
@@ -122,6 +123,8 @@ async def must_be_dump(file: Path) -> None:
 async def restore(dsn: str, file: Path, *, replace: bool) -> tuple[Head, Verdict]:
     """Put a dump in the place of what is there, all or nothing; what the ledger is then, and whether it is intact.
 
+    A dump of an earlier release is brought up to date.
+
     Raises Failure: the ledger is not empty and not to be replaced, or somebody uses it.
     """
     async with connected(dsn) as connection:
@@ -134,18 +137,41 @@ async def restore(dsn: str, file: Path, *, replace: bool) -> tuple[Head, Verdict
                 f"the ledger is not empty: {found.events} events up to revision {found.revision}. "
                 "Back it up, then say --replace to put the backup in its place"
             )
+        before = await _tables(connection)
         await _run(
             "pg_restore", dsn, "--clean", "--if-exists", "--no-owner", "--no-privileges", "--exit-on-error",
             "--single-transaction", str(file),
         )  # fmt: skip
+        await _drop_newer(connection, before)
         restored = await head(connection)
         assert restored is not None, "the dump has the table"
+        # The migrations take the lock themselves.
+        await connection.execute("SELECT pg_advisory_unlock($1)", MIGRATION_LOCK)
+        await prepare(dsn, allow_unsafe=True)
         store = Store(dsn, statement_timeout_s=3600)
         await store.open()
         try:
             return restored, await History(store).verify()
         finally:
             await store.close()
+
+
+async def _tables(connection: asyncpg.Connection) -> dict[str, int]:
+    """The tables of the ledger that are there, and what tells each from another of its name."""
+    rows = await connection.fetch(
+        "SELECT name, to_regclass(name)::oid AS oid FROM unnest($1::text[]) AS name", list(metadata.tables)
+    )
+    return {row["name"]: row["oid"] for row in rows if row["oid"] is not None}
+
+
+async def _drop_newer(connection: asyncpg.Connection, before: dict[str, int]) -> None:
+    """Drop the tables that a restore left as they were: the dump is of a release that did not have them yet.
+
+    Only afterwards: until the dump is in its place, all of what was there is kept.
+    """
+    left = sorted(before.items() & (await _tables(connection)).items())
+    if left:
+        await connection.execute(f"DROP TABLE {', '.join(name for name, _ in left)}")
 
 
 async def _alone(connection: asyncpg.Connection) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
@@ -18,7 +19,8 @@ from grpckit.channel import connect
 from position_service.embedded import EmbeddedPostgres
 from tests.e2e.command_line import CommandLine
 from tests.e2e.processes import environment
-from tests.position_client import Client, check_ledger, fill
+from tests.integration.test_migrations import HELD, first_release
+from tests.position_client import Client, check_ledger, fill, stamp
 from tests.service_process import ServiceProcess
 from trueup_cli import client as cli_client
 
@@ -139,6 +141,26 @@ async def test_any_postgresql_by_its_url(folder: Path, cli: CommandLine, databas
     assert (await asyncio.to_thread(cli.row, "restore", file, DATABASE_URL=there))["intact"] is True
     async with served(folder, DATABASE_URL=there) as (_, client):
         assert (await client.call("ListPositions")).positions == before
+
+
+async def test_a_backup_of_an_earlier_release_takes_the_place_of_a_newer_ledger(
+    folder: Path, cli: CommandLine, databases: tuple[str, str]
+):
+    (here, there), file = databases, folder / "ledger.dump"
+    await first_release(here)
+    await asyncio.to_thread(cli.row, "backup", file, DATABASE_URL=here)
+    paid = pb.FundingPayment(symbol="BTC", payment_id="p1", amount="-1.5", paid_at=stamp(datetime.now(UTC)))
+    async with served(folder, DATABASE_URL=there) as (process, client):
+        await client.fills(fill(1, "2"), funding=[paid])
+        assert process.terminate() == 0
+    told = await asyncio.to_thread(cli.row, "restore", file, "--replace", DATABASE_URL=there)
+    assert told == {"revision": "2", "events": "2", "intact": True}
+    async with served(folder, DATABASE_URL=there) as (_, client):
+        (held,) = (await client.call("ListPositions")).positions
+        assert (held.position_id, held.size, held.funding) == (str(HELD), "1", "0")
+        # Nothing that was paid in the other ledger is known in this one.
+        assert (await client.fills(funding=[paid])).funding_applied == 1
+        assert await check_ledger(there, client) == 3
 
 
 async def test_a_history_that_was_edited_is_named_and_a_restore_is_all_or_nothing(
