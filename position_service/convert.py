@@ -183,6 +183,7 @@ def adjust(r: svc.AdjustPositionRequest) -> c.Adjust:
         evidence=r.evidence,
         corrects_revision=r.corrects_revision,
         estimated=r.estimated,
+        as_of=time_of(r, "as_of"),
     )
 
 

@@ -69,6 +69,7 @@ def request(
                 reason_code=REASON_CODE,
                 evidence=evidence,
                 estimated=True,
+                as_of=stamp(finding.observed_at or finding.requested_at),
                 **common,
             )
 

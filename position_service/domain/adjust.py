@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 from position_service.domain import commands as c
@@ -17,14 +18,18 @@ from position_service.domain.steps import Context, emit, target
 from position_service.domain.transitions import Move
 
 _FINEST = Decimal(1).scaleb(-2 * FRACTION_DIGITS)  # of a basis: price x size
+_CLOCKS_DIFFER = timedelta(minutes=1)  # by no more than that
 
 
 def adjust(command: c.Adjust, draft: Draft, context: Context) -> None:
     """Correct side, size and entry price. What the correction closes is realised at ``close_price``.
 
-    Raises InvalidValue when nothing is corrected, when PnL would have to be invented, or for a link to no event.
+    Raises InvalidValue when nothing is corrected, when PnL would have to be invented, for a link to no event, or
+    for a state that is in the future.
     """
     before = target(draft, command, Move.ADJUST)
+    if command.as_of is not None and command.as_of > context.now + _CLOCKS_DIFFER:
+        raise InvalidValue("as_of", "is in the future")
     if command.corrects_revision > draft.revision:
         raise InvalidValue("corrects_revision", f"has not happened: the head is at {draft.revision}")
     side, size = command.side or before.side, before.size if command.size is None else command.size
@@ -61,7 +66,8 @@ def _guess(
     """What the fills that really closed it will restate when they arrive."""
     assert command.close_price is not None  # the correction would have been refused
     cost = command.close_price * closed - realized * before.side.sign
-    return Estimate(draft.revision + 1, context.now, before.side, closed, command.close_price, cost)
+    at = min(command.as_of or context.now, context.now)
+    return Estimate(draft.revision + 1, at, before.side, closed, command.close_price, cost)
 
 
 def _corrected(

@@ -121,7 +121,10 @@ class Update(OnPosition):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adjust(OnPosition):
-    """None leaves a value as it is; a size of 0 closes. ``estimated``: the PnL it realises is a guess."""
+    """None leaves a value as it is; a size of 0 closes. ``estimated``: the PnL it realises is a guess.
+
+    ``as_of``: the time of the state it was decided on; None is now.
+    """
 
     reason_code: str
     side: Side | None = None
@@ -131,6 +134,7 @@ class Adjust(OnPosition):
     evidence: str = ""
     corrects_revision: int = 0
     estimated: bool = False
+    as_of: datetime | None = None
 
 
 @record

@@ -132,6 +132,30 @@ async def test_what_is_executed_after_the_correction_is_a_trade(client):
     assert len(answer.positions[0].estimates) == 1
 
 
+async def test_what_is_executed_after_the_state_that_was_corrected_is_a_trade(client, database):
+    now = datetime.now(UTC)
+    seen = now - timedelta(minutes=5)
+    await client.open(size="3", price="100")
+    (estimate,) = (await adopted(client, "2", as_of=stamp(seen))).estimates
+    assert estimate.time == stamp(seen)
+    answer = await client.fills(fill(1, "-1", "90", executed_at=stamp(seen + timedelta(microseconds=1))))
+    assert (answer.applied, answer.restated, answer.positions[0].size) == (1, 0, "1")
+    answer = await client.fills(fill(2, "-1", "104", executed_at=stamp(seen)))
+    assert (answer.restated, answer.positions[0].size, answer.positions[0].realized_pnl) == (1, "1", "-6")
+    await check_ledger(database, client)
+
+
+async def test_the_state_that_was_corrected_is_not_in_the_future(client):
+    held = await client.open(size="2", price="100")
+    later = stamp(datetime.now(UTC) + timedelta(hours=1))
+    refused = await client.refused("AdjustPosition", **ADOPT, size="0", close_price="110", as_of=later)
+    assert (refused.reason, [v.field for v in refused.violations]) == ("INVALID_REQUEST", ["as_of"])
+    # Clocks differ a little; what is executed later than the commit is a trade all the same.
+    soon = stamp(datetime.now(UTC) + timedelta(seconds=40))
+    (estimate,) = (after := await adopted(client, as_of=soon)).estimates
+    assert (after.position_id, estimate.time) == (held.position_id, after.updated_at)
+
+
 async def test_a_short_and_a_fee_in_another_currency(client, database):
     await client.open(size="2", price="100", side=SHORT)
     ended = await adopted(client)

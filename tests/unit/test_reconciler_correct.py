@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from position_service.domain.numbers import canonical, shown
 from reconciler_service import correct as c
 from reconciler_service import model as m
 from reconciler_service.compare import compare
+from reconciler_service.convert_correct import request
 from reconciler_service.correct import Action, NotCorrectable, Plan, plan
 from reconciler_service.explain import Trades, explain, fills_behind
 from reconciler_service.findings import Finding, Kind
@@ -357,3 +359,11 @@ def test_the_plan_of_the_fills_is_what_the_explanation_proposes() -> None:
     one = fill("0.1", start="0.5", fee=Decimal("1.5"), fee_currency="USDC")
     assert check(APPLY, finding, one).correction == explain(finding, Trades([one]), QUOTE).correction
     assert UUID(booked().position_id)
+
+
+@pytest.mark.parametrize("observed", [None, IN_TIME.replace(microsecond=1)])
+def test_a_correction_says_which_state_it_was_decided_on(observed):
+    finding = replace(find(booked("0.5"), held("0.3")), observed_at=observed)
+    (command,) = plan(ADOPT, finding, (), QUOTE).commands
+    sent = request(command, finding, request_id="r", revision=1, reason="", evidence="")
+    assert sent.as_of.ToDatetime(UTC) == (observed or finding.requested_at)

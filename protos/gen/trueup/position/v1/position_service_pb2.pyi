@@ -388,7 +388,7 @@ class UpdatePositionResponse(_message.Message):
     def __init__(self, position: _Optional[_Union[_position_pb2.Position, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class AdjustPositionRequest(_message.Message):
-    __slots__ = ("position_id", "account", "venue", "symbol", "asset", "request_id", "expected_revision", "reason", "side", "size", "entry_price", "close_price", "reason_code", "evidence", "corrects_revision", "estimated")
+    __slots__ = ("position_id", "account", "venue", "symbol", "asset", "request_id", "expected_revision", "reason", "side", "size", "entry_price", "close_price", "reason_code", "evidence", "corrects_revision", "estimated", "as_of")
     POSITION_ID_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     VENUE_FIELD_NUMBER: _ClassVar[int]
@@ -405,6 +405,7 @@ class AdjustPositionRequest(_message.Message):
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     CORRECTS_REVISION_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
     position_id: str
     account: str
     venue: str
@@ -421,7 +422,8 @@ class AdjustPositionRequest(_message.Message):
     evidence: str
     corrects_revision: int
     estimated: bool
-    def __init__(self, position_id: _Optional[str] = ..., account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., request_id: _Optional[str] = ..., expected_revision: _Optional[int] = ..., reason: _Optional[str] = ..., side: _Optional[_Union[_types_pb2.Side, str]] = ..., size: _Optional[str] = ..., entry_price: _Optional[str] = ..., close_price: _Optional[str] = ..., reason_code: _Optional[str] = ..., evidence: _Optional[str] = ..., corrects_revision: _Optional[int] = ..., estimated: _Optional[bool] = ...) -> None: ...
+    as_of: _timestamp_pb2.Timestamp
+    def __init__(self, position_id: _Optional[str] = ..., account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., request_id: _Optional[str] = ..., expected_revision: _Optional[int] = ..., reason: _Optional[str] = ..., side: _Optional[_Union[_types_pb2.Side, str]] = ..., size: _Optional[str] = ..., entry_price: _Optional[str] = ..., close_price: _Optional[str] = ..., reason_code: _Optional[str] = ..., evidence: _Optional[str] = ..., corrects_revision: _Optional[int] = ..., estimated: _Optional[bool] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AdjustPositionResponse(_message.Message):
     __slots__ = ("position", "revision")
