@@ -44,8 +44,10 @@ async def explain_all(desk: Desk, confirmed: Sequence[Suspicion], search: Search
     new = [one for one in open_ones if not _same(desk, one)]
     narrow = await _trades(desk, open_ones, search, wide=False)
     for one in open_ones:
-        desk.asked[one.finding.key] = one.finding.requested_at
-        made = explain(one.finding, narrow[one.finding.symbol], search.quote)
+        trades = narrow[one.finding.symbol]
+        if not trades.error:  # what could not be read is asked for at the next look
+            desk.asked[one.finding.key] = one.finding.requested_at
+        made = explain(one.finding, trades, search.quote)
         # What was not found among all fills is not unsaid because it is not among the newest either.
         if made.cause is not Cause.UNEXPLAINED or not _same(desk, one):
             _keep(desk, one, made)
@@ -61,9 +63,13 @@ async def explain_all(desk: Desk, confirmed: Sequence[Suspicion], search: Search
             _keep(desk, one, explain(one.finding, wide[one.finding.symbol], search.quote))
     moved_ones = [one for one in open_ones if _may_have_moved(one, desk.explained[one.finding.key][1])]
     flows = await _flows(desk, moved_ones, search)
-    for one in moved_ones if flows else ():
-        trades = wide.get(one.finding.symbol) or narrow[one.finding.symbol]
-        _keep(desk, one, explain(one.finding, trades, search.quote, flows))
+    for one in moved_ones:
+        if flows is None:
+            desk.asked.pop(one.finding.key, None)
+        if not flows:
+            continue
+        found = wide.get(one.finding.symbol) or narrow[one.finding.symbol]
+        _keep(desk, one, explain(one.finding, found, search.quote, flows))
     return {key: made for key, (_, made) in desk.explained.items()}
 
 
@@ -118,8 +124,8 @@ def _may_have_moved(one: Suspicion, made: Explanation) -> bool:
     return is_spot or one.finding.kind is Kind.LIQUIDATION_PRICE
 
 
-async def _flows(desk: Desk, wanted: Sequence[Suspicion], search: Search) -> list[CashFlow]:
-    """What moved balances since book and venue agreed; nothing where it cannot be read: then it stays unexplained."""
+async def _flows(desk: Desk, wanted: Sequence[Suspicion], search: Search) -> list[CashFlow] | None:
+    """What moved balances since book and venue agreed; None where it cannot be read: then it stays unexplained."""
     if not wanted:
         return []
     earliest = wanted[0].finding.requested_at - search.lookback
@@ -131,7 +137,7 @@ async def _flows(desk: Desk, wanted: Sequence[Suspicion], search: Search) -> lis
         _log.warning("cash flows not read", venue=desk.venue.name, account=desk.venue.account, error=str(error))
     except Exception:  # noqa: BLE001 - one adapter's defect must not stop the other venues
         _log.exception("venue adapter failed", venue=desk.venue.name, account=desk.venue.account)
-    return []
+    return None
 
 
 def _keep(desk: Desk, one: Suspicion, made: Explanation) -> None:

@@ -15,6 +15,7 @@ from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.reconciler.v1 import reconciler_service_pb2_grpc
 from trueup.types.v1 import drift_pb2, types_pb2
 
+from reconciler_service import evidence
 from reconciler_service.app import ReconcilerApp
 from reconciler_service.model import Source
 from reconciler_service.settings import ReconcilerSettings
@@ -339,7 +340,10 @@ async def test_no_fault_of_all_endpoints_makes_a_drift_or_moves_a_position(desk:
     assert (await desk.drifts(), await desk.positions()) == ({}, before)
 
 
-async def test_no_fault_of_the_histories_makes_more_of_a_drift_than_it_is(desk: Desk) -> None:
+async def test_no_fault_of_the_histories_makes_more_of_a_drift_than_it_is(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "ASK_AGAIN", timedelta(0))  # an empty answer is one, and not doubted for a while
     before = await settled(desk)
     desk.floor.transfer(scenario.DESK, "UBTC", Decimal("0.25"))
     for kind in HURTING:
