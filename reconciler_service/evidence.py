@@ -45,12 +45,12 @@ async def explain_all(desk: Desk, confirmed: Sequence[Suspicion], search: Search
     narrow = await _trades(desk, open_ones, search, wide=False)
     for one in open_ones:
         trades = narrow[one.finding.symbol]
-        if not trades.error:  # what could not be read is asked for at the next look
-            desk.asked[one.finding.key] = one.finding.requested_at
         made = explain(one.finding, trades, search.quote)
         # What was not found among all fills is not unsaid because it is not among the newest either.
-        if made.cause is not Cause.UNEXPLAINED or not _same(desk, one):
+        if made.cause is not Cause.UNEXPLAINED or not _same(desk, one) or one.finding.key not in desk.asked:
             _keep(desk, one, made)
+        if not trades.error:  # what could not be read is asked for at the next look
+            desk.asked[one.finding.key] = one.finding.requested_at
     # Nothing in the likely window: look once through all that the search may cover.
     unexplained = [
         one
@@ -60,6 +60,8 @@ async def explain_all(desk: Desk, confirmed: Sequence[Suspicion], search: Search
     wide = await _trades(desk, unexplained, search, wide=True)
     for one in unexplained:
         if one.finding.symbol in wide:
+            if wide[one.finding.symbol].error:
+                del desk.searched[one.finding.key]
             _keep(desk, one, explain(one.finding, wide[one.finding.symbol], search.quote))
     moved_ones = [one for one in open_ones if _may_have_moved(one, desk.explained[one.finding.key][1])]
     flows = await _flows(desk, moved_ones, search)
