@@ -121,7 +121,6 @@ def test_summary_and_verify(cli: CommandLine):
 
 def test_errors_are_one_line_that_says_what_to_do(cli: CommandLine):
     assert cli.refused("positions", "get", "NOPE/USD").startswith("no live position matches NOPE/USD")
-    assert cli.refused("positions", "open", "BTC/USD", "-x", "1", code=2) if False else True
     told = cli.refused("positions", "open", "OP/USD", "much", "1", "--request-id", "r1")
     assert told.startswith("size: must be a plain decimal > 0")
     assert told.endswith("(request id r1)")
