@@ -8,6 +8,7 @@ from typing import Any
 import protovalidate
 from google.protobuf.message import DecodeError, Message
 
+from grpckit.accept import Accept, Unknown, acceptor
 from grpckit.errors import Violation, invalid
 
 # One for the process: it keeps the compiled rules of every type.
@@ -37,6 +38,7 @@ def reader(
     """
     collect = _validator.collect_violations
     name = message_type.DESCRIPTOR.name
+    accepts = _acceptor(message_type) if not remember else _nothing
     valid: set[bytes] = set()
 
     def read(raw: bytes) -> Any:
@@ -44,7 +46,7 @@ def reader(
             message = parse(raw)
         except DecodeError:
             raise invalid(f"the bytes are not a {name}") from None
-        if raw in valid:
+        if raw in valid or accepts((message,)):
             return message
         found = collect(message, fail_fast=True)
         if found:
@@ -59,6 +61,18 @@ def reader(
         return message
 
     return read
+
+
+def _acceptor(message_type: type[Message]) -> Accept:
+    """Accepts what is valid at a glance; nothing of a type about which nothing can be told so."""
+    try:
+        return acceptor(message_type.DESCRIPTOR)
+    except Unknown:
+        return _nothing
+
+
+def _nothing(messages: object) -> bool:
+    return False
 
 
 def _refusal(name: str, violations: list[Violation]) -> Exception:

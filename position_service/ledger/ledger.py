@@ -20,6 +20,9 @@ from position_service.ledger.store import Store, StoreUnavailable, WentBack
 
 MOST_KEPT_BYTES = 4096
 DIGEST = b"sha256:"  # no message begins like this
+# Nearly everything here goes when it is no longer referred to. Looking for cycles at every 700 new objects, and through
+# all positions whenever a quarter of them is new, took a tenth of the time of writes.
+_COLLECT = (50_000, 20, 100)
 _GATHER_S = 0.001  # when reads come in crowds: a look at the head costs as much as serving several of them
 
 log = structlog.get_logger()
@@ -58,6 +61,7 @@ class Ledger:
         finally:
             gc.enable()
         gc.freeze()
+        gc.set_threshold(*_COLLECT)
         self._committer = Committer(
             self.store, book, head, Feed(head.revision), linger_s=self._linger_s, patience_s=self._patience_s
         )

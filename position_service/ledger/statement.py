@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,13 +30,18 @@ class Part:
     table: sa.Table
     conflict: str = ""
 
+    @cached_property
+    def amounts(self) -> tuple[bool, ...]:
+        """For each column whether it holds amounts."""
+        return tuple(isinstance(column.type, sa.Numeric) for column in self.table.columns)
+
     def sql(self, first: int) -> str:
         """Its CTE, with its arguments numbered from ``first``: one array a column."""
         columns = [column.name for column in self.table.columns]
         types = [column.type.compile(_DIALECT) for column in self.table.columns]
         # NUMERIC(38,18)[] would round silently; plain NUMERIC lets the column's own check refuse.
-        plain = ["NUMERIC" if t.startswith("NUMERIC") else t for t in types]
-        arrays = ", ".join(f"${first + i}::{t}[]" for i, t in enumerate(plain))
+        casts = ["text::NUMERIC" if t.startswith("NUMERIC") else t for t in types]
+        arrays = ", ".join(f"${first + i}::{cast}[]" for i, cast in enumerate(casts))
         return (
             f"{self.table.name}_rows AS (INSERT INTO {self.table.name} ({', '.join(columns)}) "
             f"SELECT * FROM unnest({arrays}) WHERE EXISTS (SELECT FROM head) {self.conflict})"
@@ -72,8 +77,17 @@ def statement(parts: tuple[Part, ...]) -> str:
     return ",\n".join(pieces) + "\nSELECT count(*) FROM head"
 
 
-def arguments(rows: Mapping[Part, Rows]) -> tuple[tuple[Part, ...], list[list[Any]]]:
+def arguments(rows: Mapping[Part, Rows]) -> tuple[tuple[Part, ...], list[Any]]:
     """The parts that have rows, and their columns as arrays."""
     parts = tuple(part for part, values in rows.items() if values)
-    arrays = [list(column) for part in parts for column in zip(*rows[part], strict=True)]
+    arrays = [
+        _amounts(column) if amounts else list(column)
+        for part in parts
+        for amounts, column in zip(part.amounts, zip(*rows[part], strict=True), strict=True)
+    ]
     return parts, arrays
+
+
+def _amounts(column: Sequence[Any]) -> str:
+    """Amounts as the text of an array: PostgreSQL reads it ten times as fast as asyncpg makes its binary form."""
+    return "{" + ",".join(["NULL" if amount is None else str(amount) for amount in column]) + "}"
