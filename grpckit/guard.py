@@ -22,6 +22,7 @@ from grpckit.call import REQUEST_ID, Call, Context, Deadlines, Lane, draining, o
 from grpckit.caller import ANONYMOUS, Authenticate, Caller, anonymous, caller, enter, request_id, speaking_for, tag
 from grpckit.errors import REASONS, RpcError, StartupError, abort
 from grpckit.limits import Limits
+from grpckit.log import call_line, json_lines
 from grpckit.methods import Method
 from grpckit.observe import Observation, Observe, default_metrics
 from grpckit.validation import reader, warm
@@ -32,6 +33,7 @@ Translate: TypeAlias = Callable[[Exception], RpcError | None]
 Handlers: TypeAlias = Mapping[str, Any]  # grpc.RpcMethodHandler by method name
 
 _REQUEST_ID_LENGTH = 128
+_LOGGED = ("method", "code", "reason", "ms", "messages", "peer", "request_id", "actor")
 _LOUD = frozenset({"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"})
 
 
@@ -62,6 +64,7 @@ class Guard:
         self._deadlines = Deadlines(self.limits.unary_deadline_s)
         # Bound once: an unbound logger costs microseconds a call. Logging is set up before guards are made.
         self._log = structlog.get_logger("grpckit").bind()
+        self._write_line = json_lines() if self._log.is_enabled_for(20) else None
         self._observe: Observe = observe or self._default_observe()
 
     def _default_observe(self) -> Observe:
@@ -278,20 +281,23 @@ class Guard:
             if quiet and (method.streams or seconds < self.limits.slow_call_s):
                 if not self._log.is_enabled_for(10):
                     return
-                write = self._log.debug
+                level = "debug"
             else:
-                write = self._log.warning if code.name in _LOUD else self._log.info
-            write(
-                "call",
-                method=method.path,
-                code=code.name,
-                reason=reason,
-                ms=round(seconds * 1e3, 3),
-                messages=this.messages,
-                peer=this.peer,
-                request_id=this.request_id,
-                actor=this.actor,
+                level = "warning" if code.name in _LOUD else "info"
+            values = (
+                method.path,
+                code.name,
+                reason,
+                round(seconds * 1e3, 3),
+                this.messages,
+                this.peer,
+                this.request_id,
+                this.actor,
             )
+            if level != "debug" and self._write_line is not None:
+                self._write_line(call_line(level, *values))
+            else:
+                getattr(self._log, level)("call", **dict(zip(_LOGGED, values, strict=True)))
         except Exception as error:  # noqa: BLE001 - a change is committed by now: its answer outranks the metrics
             self._log.error("observing a call failed", exc_info=error)
 

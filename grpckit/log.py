@@ -6,7 +6,8 @@ import json
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Literal, TextIO
 
@@ -33,11 +34,7 @@ def configure(level: str = "INFO", log_format: LogFormat = "auto", stream: TextI
         structlog.processors.format_exc_info,
         mask_secrets,
     ]
-    render: Any = (
-        structlog.dev.ConsoleRenderer(colors=stream.isatty())
-        if console
-        else structlog.processors.JSONRenderer(serializer=_to_json)
-    )
+    render: Any = structlog.dev.ConsoleRenderer(colors=stream.isatty()) if console else _JSON
     structlog.configure(
         processors=[*before, render],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -60,6 +57,31 @@ _encode = json.JSONEncoder(default=str).encode
 
 def _to_json(event: Any, **_: Any) -> str:
     return _encode(event)
+
+
+_JSON = structlog.processors.JSONRenderer(serializer=_to_json)
+
+
+def call_line(
+    level: str, method: str, code: str, reason: str, ms: float, messages: int, peer: str, tag: str, actor: str
+) -> str:
+    """The line of a finished call as the JSON logger would write it, at a fifth of its cost: every write has one.
+
+    What callers choose, the request id and their name, is escaped and masked like everything else.
+    """
+    return (
+        f'{{"method": "{method}", "code": "{code}", "reason": "{reason}", "ms": {ms}, "messages": {messages}, '
+        f'"peer": {_encode(peer)}, "request_id": {_encode(mask(tag))}, "actor": {_encode(mask(actor))}, '
+        f'"event": "call", "level": "{level}", '
+        f'"timestamp": "{datetime.now(UTC).isoformat(timespec="microseconds")[:-6]}Z"}}'
+    )
+
+
+def json_lines() -> Callable[[str], None] | None:
+    """What writes a line that is JSON already, where the logs are JSON; elsewhere None."""
+    config = structlog.get_config()
+    writes: Callable[[str], None] = config["logger_factory"]().msg
+    return writes if config["processors"][-1] is _JSON else None
 
 
 def _add_request_id(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -113,6 +113,18 @@ class Book:
     def knows_payment(self, key: PaymentKey) -> bool:
         return False
 
+    def take(self, draft: Draft) -> None:
+        """evolve, all at once: become what a draft made of this book, once it is committed."""
+        for position in draft.positions.values():
+            self.put(position)
+        for drift in draft.drifts.values():
+            self.put_drift(drift)
+        self.marks.update(draft.marks)
+        for check in draft.checks.values():
+            self.put_check(check)
+        if draft.events:
+            self.revision, self.time = draft.revision, draft.events[-1].time
+
     def apply(self, event: Event) -> None:
         """evolve: take the state the event leads to."""
         if event.after is not None:
@@ -291,9 +303,15 @@ class Draft:
         self._new.put_drift(drift)
 
     def absorb(self, other: Draft) -> None:
-        """Take over what another draft, made on top of this one, would change."""
-        for event in other.events:
-            self.append(event)
+        """Take over what another draft, made on top of this one, would change: by position, not event by event."""
+        self.events += other.events
+        for position in other.positions.values():
+            if position.position_id in self._new.positions or position.position_id in other._new.positions:
+                self._new.put(position)
+        self.positions.update(other.positions)
+        for mine, theirs in ((self._owing, other._owing), (self._ended, other._ended)):
+            for key, changed in theirs.items():
+                mine.setdefault(key, {}).update(changed)
         for drift in other.drifts.values():
             self.put_drift(drift)
         self.marks.update(other.marks)

@@ -14,7 +14,6 @@ from position_service.domain.book import Book, Draft, FillKey, PaymentKey
 from position_service.domain.commands import Command, RecordFills, RecordRun
 from position_service.domain.decide import decide
 from position_service.domain.errors import RequestIdReused
-from position_service.domain.events import Event
 from position_service.domain.position import Position
 from position_service.domain.record import replace
 from position_service.domain.steps import Context
@@ -79,7 +78,6 @@ class Batch:
     draft: Draft
     new: Head
     rows: dict[sql.Part, list[tuple[Any, ...]]]
-    events: list[Event]
     answers: list[tuple[Write, Message | Exception]]
     deferred: list[Write]
 
@@ -104,7 +102,7 @@ def build(book: Book, head: Head, writes: Sequence[Write], clock: datetime, ende
     """
     now = max(clock, book.time or clock)  # the ledger's time never runs backwards
     draft = Draft(book, ended=ended)
-    batch = Batch(draft, head, {part: [] for part in _PARTS}, [], [], [])
+    batch = Batch(draft, head, {part: [] for part in _PARTS}, [], [])
     seen: set[str] = set()
     hash_ = head.hash
     for write in writes:
@@ -129,7 +127,7 @@ def build(book: Book, head: Head, writes: Sequence[Write], clock: datetime, ende
             run = write.command
             batch.rows[sql.RUNS].append((run.run_id, run.started_at, run.run, draft.revision))
     _encode_state(batch, head)
-    batch.new = Head(draft.revision, _next_tick(batch, head), hash_, now if batch.events else head.time)
+    batch.new = Head(draft.revision, _next_tick(batch, head), hash_, now if draft.events else head.time)
     return batch
 
 
@@ -152,7 +150,7 @@ def _encode(batch: Batch, decided: Draft, hash_: bytes) -> bytes:
         )
         hash_ = chain.link(hash_, *columns)
         batch.rows[sql.EVENTS].append((*columns, hash_))
-        batch.events.append(replace(event, commit=commit, hash=hash_))
+        event.seal(commit, hash_)
     batch.rows[sql.FILLS].extend((*key, revision) for key, revision in decided.fills.items())
     batch.rows[sql.PAYMENTS].extend((*key, revision) for key, revision in decided.payments.items())
     return hash_

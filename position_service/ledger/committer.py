@@ -171,11 +171,11 @@ class Committer:
         last: Exception = StoreUnavailable("no answer")
         async for _ in patiently(self._patience_s):
             try:
-                if unsure and batch.events and await self._store.became(new):
+                if unsure and batch.draft.events and await self._store.became(new):
                     return True
                 if await self._store.append(old, new, batch.rows):
                     return True
-                if unsure and batch.events and await self._store.became(new):
+                if unsure and batch.draft.events and await self._store.became(new):
                     return True  # our first try was committed after we had asked
                 await self.catch_up()
             except StoreUnavailable as error:
@@ -192,17 +192,10 @@ class Committer:
 
     def _apply(self, batch: Batch) -> None:
         """Make the book what was committed, and tell the watchers."""
-        book, draft = self.book, batch.draft
-        for event in batch.events:
-            book.apply(event)
-        for drift in draft.drifts.values():
-            book.put_drift(drift)
-        book.marks.update(draft.marks)
-        for check in draft.checks.values():
-            book.put_check(check)
+        self.book.take(batch.draft)
         self.head = batch.new
-        if batch.events:
-            self.feed.publish(commits(batch.events))
+        if batch.draft.events:
+            self.feed.publish(commits(batch.draft.events))
 
     async def _answer_known(self, writes: list[Write], asked: list[Write]) -> list[Write]:
         """Answer those of ``asked`` whose request id is known; return those of ``writes`` that this did not answer."""

@@ -56,7 +56,7 @@ def test_what_bots_send_is_accepted(name):
 def test_any_texts_are_judged_as_by_protovalidate(texts, numbers):
     names = [field.name for field in pb.OpenPositionRequest.DESCRIPTOR.fields if field.cpp_type == field.CPPTYPE_STRING]
     enums = dict(zip(("product", "side", "margin_mode"), numbers, strict=True))
-    request = pb.OpenPositionRequest(**{n: t for n, t in zip(names, texts, strict=False)}, **enums)
+    request = pb.OpenPositionRequest(**dict(zip(names, texts, strict=False)), **enums)
     assert told(request.DESCRIPTOR)((request,)) == (not protovalidate.collect_violations(request))
 
 

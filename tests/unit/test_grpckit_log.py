@@ -37,6 +37,33 @@ def test_one_json_object_a_line(lines):
     assert event["timestamp"].endswith("Z")
 
 
+def test_the_line_of_a_call_is_what_the_logger_would_write(lines):
+    read = lines()
+    values = {
+        "method": "trueup.position.v1.PositionService/OpenPosition",
+        "code": "OK",
+        "reason": "",
+        "ms": 1.25,
+        "messages": 0,
+        "peer": "unix:",
+        "request_id": 'a "quoted"\\ postgresql://user:hunter2@db/book',
+        "actor": "desk\u00e9",
+    }
+    structlog.get_logger("x").info("call", **values)
+    write = log.json_lines()
+    assert write is not None
+    write(log.call_line("info", *values.values()))
+    slow, quick = (json.loads(line) for line in read())
+    assert len(slow.pop("timestamp")) == len(quick.pop("timestamp")) == len("2026-01-01T00:00:00.000000Z")
+    assert slow == quick
+    assert "***" in quick["request_id"]
+
+
+def test_people_get_the_lines_of_calls_as_text_too(lines):
+    lines(log_format="console")
+    assert log.json_lines() is None
+
+
 def test_levels_filter(lines):
     read = lines("WARNING")
     structlog.get_logger("x").info("quiet")
