@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -253,20 +253,36 @@ def _estimate(e: Estimate) -> pb.Estimate:
     )
 
 
-def valued(p: Position, view: View, rules: risk.Rules) -> pb.Position:
+class Seen(NamedTuple):
+    """All that an answer about a position as it is now follows from, the settings apart."""
+
+    position: Position
+    mark: Mark | None
+    status: Verdict
+    last_ok: datetime | None
+
+
+def seen(p: Position, view: View) -> Seen:
+    """A position with what a view adds to it: its mark, and what reconciliation found. A final one needs neither."""
+    if p.status.is_final:
+        return Seen(p, None, Verdict.PENDING, None)
+    return Seen(p, view.mark(p.instrument), *verdict(view, p))
+
+
+def valued(now: Seen, rules: risk.Rules) -> pb.Position:
     """A position as it is now, with what follows from its mark and from reconciliation."""
+    p = now.position
     message = position(p)
     if p.status.is_final:
         return message
     message.initial_margin = canonical(risk.initial_margin(p))
     if estimate := risk.estimated_liquidation(p, rules):
         message.estimated_liquidation_price = canonical(estimate)
-    if mark := view.mark(p.instrument):
-        _add_valuation(message, p, mark, rules)
-    status, last_ok = verdict(view, p)
-    message.reconciliation_status = _VERDICT_PB[status]
-    if last_ok is not None:
-        message.last_reconciled_at.FromDatetime(last_ok)
+    if now.mark:
+        _add_valuation(message, p, now.mark, rules)
+    message.reconciliation_status = _VERDICT_PB[now.status]
+    if now.last_ok is not None:
+        message.last_reconciled_at.FromDatetime(now.last_ok)
     return message
 
 

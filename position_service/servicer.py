@@ -29,6 +29,7 @@ from position_service.errors import revision_in_future
 from position_service.ids import uuid7
 from position_service.ledger.history import History
 from position_service.ledger.ledger import Ledger
+from position_service.polled import Polled
 from position_service.reads import LIVE, Reads, matches
 from position_service.watch import Log, beginning, encoded_events, parts
 
@@ -65,10 +66,11 @@ class PositionServicer(rpc.PositionServiceServicer):
         self._log = log
         self._contexts = contexts
         self._retention = retention
+        self._polled = Polled(contexts.rules)
 
     def _shown(self, view: View | None, p: Position) -> pb.Position:
         """A position as it is in a view; of a past state, without one, only what is a fact of it."""
-        return convert.position(p) if view is None else convert.valued(p, view, self._contexts.rules)
+        return convert.position(p) if view is None else convert.valued(convert.seen(p, view), self._contexts.rules)
 
     async def _write(
         self, request: Message, command: c.Command, respond: Callable[[Draft], Answer], response: type[Answer]
@@ -150,13 +152,15 @@ class PositionServicer(rpc.PositionServiceServicer):
         command = convert.update_prices(request, datetime.now(UTC))
         return await self._write(request, command, respond, svc.UpdatePricesResponse)
 
-    async def GetPosition(self, request: svc.GetPositionRequest, context: Any) -> svc.GetPositionResponse:
+    async def GetPosition(self, request: svc.GetPositionRequest, context: Any) -> Any:
+        """The response, or its bytes: what is polled is encoded once as long as it stays the same."""
         book = await self._reads.book(request)
         revision = book.revision  # before any SQL: the book moves on, and an answer must not claim what it lacks
         as_of = await self._reads.as_of(book, request)
         found = await self._reads.one(book, convert.ref(request), as_of)
-        position = self._shown(book if as_of is None else None, found)
-        return svc.GetPositionResponse(position=position, revision=revision if as_of is None else as_of)
+        if as_of is not None:
+            return svc.GetPositionResponse(position=convert.position(found), revision=as_of)
+        return self._polled.encoded(convert.seen(found, book), revision)
 
     async def ListPositions(self, request: svc.ListPositionsRequest, context: Any) -> svc.ListPositionsResponse:
         book = await self._reads.book(request)

@@ -23,7 +23,10 @@ DIGEST = b"sha256:"  # no message begins like this
 # Nearly everything here goes when it is no longer referred to. Looking for cycles at every 700 new objects, and through
 # all positions whenever a quarter of them is new, took a tenth of the time of writes.
 _COLLECT = (50_000, 20, 100)
-_GATHER_S = 0.001  # when reads come in crowds: a look at the head costs as much as serving several of them
+# When reads come in crowds, a look at the head waits as long as taking in as many again takes: it costs as much as
+# serving several of them.
+_READ_S = 0.0001
+_GATHER_S = 0.005
 
 log = structlog.get_logger()
 
@@ -129,7 +132,7 @@ class Ledger:
         shared = 1
         while self._asked:
             if shared > 1:
-                await asyncio.sleep(_GATHER_S)
+                await asyncio.sleep(min(_GATHER_S, shared * _READ_S))
             asked, self._asked = self._asked, []
             shared = len(asked)
             try:
