@@ -137,18 +137,18 @@ class Book:
 
     def put(self, position: Position) -> None:
         """Make a position what it is now; a final one leaves the book, but for the estimates it owes."""
-        position_id = position.position_id
+        position_id, key = position.position_id, position.key
         if position.estimates:
-            self._owing.setdefault(position.key, {})[position_id] = position
-        elif position.key in self._owing:
-            self._owing[position.key].pop(position_id, None)
+            self._owing.setdefault(key, {})[position_id] = position
+        elif key in self._owing:
+            self._owing[key].pop(position_id, None)
         if position.status.is_final:
             if self.positions.pop(position_id, None) is not None:
                 self._unindex(position)
             return
         if position_id not in self.positions:
             self._age(position_id)
-            self._by_key[position.key] = position_id
+            self._by_key[key] = position_id
             for name in {position.asset, position.symbol}:
                 self._by_name.setdefault((position.account, name), set()).add(position_id)
             self._by_instrument.setdefault(position.instrument, set()).add(position_id)

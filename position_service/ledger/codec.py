@@ -175,11 +175,6 @@ def position_row(p: Position) -> tuple[Any, ...]:
     )
 
 
-def _listed(text: str) -> list[Any]:
-    listed: list[Any] = [] if text == NOTHING else json.loads(text)  # nearly always nothing, and a load reads many
-    return listed
-
-
 def _amount(value: Any) -> Any:
     return None if value is None else Decimal(value)
 
@@ -192,10 +187,10 @@ def _conversion(column: sa.Column[Any]) -> Callable[[Any], Any] | None:
         "status": {one.value: one for one in Status}.__getitem__,
         "margin_mode": {one.value: one for one in MarginMode}.get,  # None for none
         "returns_to": {one.value: one for one in Status}.get,
-        "other_fees": lambda text: _totals(_listed(text)),
-        "labels": lambda text: tuple((name, label) for name, label in _listed(text)),
-        "other_funding": lambda text: _totals(_listed(text)),
-        "estimates": lambda text: _estimates(_listed(text)),
+        "other_fees": lambda text: _totals(json.loads(text)),
+        "labels": lambda text: tuple((name, label) for name, label in json.loads(text)),
+        "other_funding": lambda text: _totals(json.loads(text)),
+        "estimates": lambda text: _estimates(json.loads(text)),
     }
     numeric = isinstance(column.type, sa.Numeric)
     return special.get(column.name) or ((_amount if column.nullable else Decimal) if numeric else None)
@@ -218,7 +213,8 @@ def position_from_columns(columns: Iterable[Any]) -> Position:
     """A position from a row of POSITION_COLUMNS."""
     values = list(columns)
     for place, conversion in _CONVERSIONS:
-        values[place] = conversion(values[place])
+        value = values[place]
+        values[place] = () if value == NOTHING else conversion(value)  # nearly always nothing, and a load reads many
     return Position(*values)
 
 
