@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
@@ -187,13 +186,19 @@ def adjust(r: svc.AdjustPositionRequest) -> c.Adjust:
     )
 
 
-@contextmanager
-def inside(path: str) -> Iterator[None]:
+class inside:  # noqa: N801 - reads as the statement it is: with inside("fills[3]"): ...
     """Name an invalid field with the item it is in."""
-    try:
-        yield
-    except InvalidValue as error:
-        raise InvalidValue(f"{path}.{error.field}", error.problem) from None
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, InvalidValue):
+            raise InvalidValue(f"{self._path}.{error.field}", error.problem) from None
 
 
 def update_prices(r: svc.UpdatePricesRequest, now: datetime) -> c.UpdatePrices:

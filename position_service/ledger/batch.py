@@ -19,6 +19,7 @@ from position_service.domain.record import replace
 from position_service.domain.steps import Context
 from position_service.ledger import chain, codec
 from position_service.ledger import statement as sql
+from position_service.ledger.bodies import event_body
 from position_service.ledger.store import Head, KnownRequest
 
 
@@ -135,7 +136,7 @@ def _encode(batch: Batch, decided: Draft, hash_: bytes) -> bytes:
     """Add a decision's events, fills and payments to the batch; returns the hash of the last event."""
     commit = decided.revision
     for event in decided.events:
-        body = codec.event_body(event)
+        body = event_body(event)
         columns = (
             event.revision,
             commit,

@@ -29,16 +29,7 @@ def dumps(value: object) -> str:
     return _encode(value)
 
 
-def _optional(value: Any) -> Any:
-    """An enum's name, a decimal's or a time's text; None stays None."""
-    if isinstance(value, Decimal):
-        return canonical(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return value.value if value is not None else None
-
-
-def _estimates_json(p: Position) -> list[list[Any]]:
+def estimates_json(p: Position) -> list[list[Any]]:
     return [
         [e.revision, e.at.isoformat(), e.side.value, canonical(e.size), canonical(e.price), canonical(e.cost)]
         for e in p.estimates
@@ -46,59 +37,20 @@ def _estimates_json(p: Position) -> list[list[Any]]:
 
 
 def _estimates(values: Sequence[Sequence[Any]]) -> tuple[Estimate, ...]:
-    """The inverse of _estimates_json."""
+    """The inverse of estimates_json."""
     return tuple(
         Estimate(revision, datetime.fromisoformat(at), Side(side), Decimal(size), Decimal(price), Decimal(cost))
         for revision, at, side, size, price, cost in values
     )
 
 
-def _totals_json(totals: Iterable[tuple[str, Decimal]]) -> list[list[str]]:
+def totals_json(totals: Iterable[tuple[str, Decimal]]) -> list[list[str]]:
     return [[currency, canonical(amount)] for currency, amount in totals]
 
 
 def _totals(values: Iterable[Sequence[str]]) -> tuple[tuple[str, Decimal], ...]:
-    """The inverse of _totals_json."""
+    """The inverse of totals_json."""
     return tuple((currency, Decimal(amount)) for currency, amount in values)
-
-
-def position_json(p: Position) -> dict[str, Any]:
-    """All there is to a position, as JSON values. What came later than the first events is there only if it says
-    something, so that the rest is written in the same bytes as ever.
-    """
-    later = {
-        "funding": canonical(p.funding) if p.funding else None,
-        "other_funding": _totals_json(p.other_funding),
-        "estimates": _estimates_json(p),
-    }
-    return {name: value for name, value in later.items() if value} | {
-        "position_id": str(p.position_id),
-        "account": p.account,
-        "venue": p.venue,
-        "symbol": p.symbol,
-        "asset": p.asset,
-        "product": p.product.value,
-        "side": p.side.value,
-        "size": canonical(p.size),
-        "cost": canonical(p.cost),
-        "status": p.status.value,
-        "leverage": canonical(p.leverage),
-        "margin_mode": _optional(p.margin_mode),
-        "liquidation_price": _optional(p.liquidation_price),
-        "realized": canonical(p.realized),
-        "peak": canonical(p.peak),
-        "opened_at": p.opened_at.isoformat(),
-        "updated_at": p.updated_at.isoformat(),
-        "revision": p.revision,
-        "closed_at": _optional(p.closed_at),
-        "deadline": _optional(p.deadline),
-        "returns_to": _optional(p.returns_to),
-        "at_risk": p.at_risk,
-        "other_fees": _totals_json(p.other_fees),
-        "labels": [list(label) for label in p.labels],
-        "estimated": canonical(p.estimated),
-        "final_entry": canonical(p.final_entry),
-    }
 
 
 def _time(text: str | None) -> datetime | None:
@@ -106,7 +58,7 @@ def _time(text: str | None) -> datetime | None:
 
 
 def position_from_json(o: Mapping[str, Any]) -> Position:
-    """The inverse of position_json."""
+    """The inverse of bodies.position_json."""
     return Position(
         position_id=UUID(o["position_id"]),
         account=o["account"],
@@ -165,13 +117,13 @@ def position_row(p: Position) -> tuple[Any, ...]:
         p.deadline,
         p.returns_to.value if p.returns_to else None,
         p.at_risk,
-        dumps(_totals_json(p.other_fees)) if p.other_fees else NOTHING,
+        dumps(totals_json(p.other_fees)) if p.other_fees else NOTHING,
         dumps([list(label) for label in p.labels]) if p.labels else NOTHING,
         p.estimated,
         p.final_entry,
         p.funding,
-        dumps(_totals_json(p.other_funding)) if p.other_funding else NOTHING,
-        dumps(_estimates_json(p)) if p.estimates else NOTHING,
+        dumps(totals_json(p.other_funding)) if p.other_funding else NOTHING,
+        dumps(estimates_json(p)) if p.estimates else NOTHING,
     )
 
 
@@ -262,28 +214,6 @@ def drift_from_json(o: Mapping[str, Any]) -> Drift:
     """The inverse of drift_json."""
     times = {name: _time(o[name]) for name in ("first_seen", "last_seen", "snoozed_until")}
     return drift_from_row({**o, **times, "drift_id": UUID(o["drift_id"])})
-
-
-def event_body(event: Event) -> str:
-    """The part of an event that has no column of its own, as canonical JSON."""
-    if event.drift is not None:
-        return dumps({"drift": drift_json(event.drift)})
-    assert event.after is not None
-    body: dict[str, Any] = {"after": position_json(event.after)}
-    if trade := event.trade:
-        body["trade"] = {
-            "size": canonical(trade.size),
-            "price": _optional(trade.price),
-            "fee": [canonical(trade.fee.amount), trade.fee.currency],
-            "realized": canonical(trade.realized),
-            "fill_id": trade.fill_id,
-            "executed_at": _optional(trade.executed_at),
-        }
-        if paid := trade.funding:
-            body["trade"]["funding"] = [paid.payment_id, canonical(paid.amount), paid.currency, _optional(paid.rate)]
-    if event.note:
-        body["note"] = event.note
-    return dumps(body)
 
 
 def _funding(payment_id: str, amount: str, currency: str, rate: str | None) -> Funding:
