@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import random
+import signal
 import statistics
 import sys
 import time
@@ -29,6 +30,7 @@ from tests.bench.soak import Soak, Tally
 
 DESKS = 32  # a cycle mostly waits (for a second look, for a venue that stumbles): many side by side fill the time
 CONFIRM_AFTER_S = 0.25  # shorter than the default, so that as many cycles fit into the time
+SAY_EVERY_S = 30.0
 IN_FLIGHT_S = 0.08  # the longest way of a fill into the book; what takes longer than the confirmation is a drift
 
 
@@ -55,17 +57,24 @@ def main() -> None:
 
 
 async def run(cycles: int, desks: int, seed: int) -> Tally:
-    """The soak, with a progress bar where a person looks."""
+    """The soak, with a progress bar where a person looks and a line now and then elsewhere; Ctrl-C ends it in order."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console, spoke = Console(stderr=True), time.monotonic()
+    console.print(f"seed {seed}, {cycles} cycles; Ctrl-C ends it early, with the counts so far", highlight=False)
+
+    def say(tally: Tally) -> None:
+        nonlocal spoke
+        progress.update(task, completed=tally.cycles)
+        if not console.is_terminal and time.monotonic() - spoke > SAY_EVERY_S:
+            spoke = time.monotonic()
+            bad = f"{len(tally.false)} false, {len(tally.missed)} missed"
+            console.print(f"{tally.cycles} cycles, {tally.planted.total()} planted, {bad}", highlight=False)
+
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("cycles", total=cycles)
         async with stack(desks, confirm_after_s=CONFIRM_AFTER_S) as running:
-            soak = Soak(
-                running,
-                seed=seed,
-                in_flight_s=IN_FLIGHT_S,
-                say=lambda tally: progress.update(task, completed=tally.cycles),
-            )
+            soak = Soak(running, seed=seed, in_flight_s=IN_FLIGHT_S, say=say)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, soak.stop)
             return await soak.run(cycles)
 
 

@@ -114,14 +114,18 @@ class Soak:
         }
         self._stopping = False
 
+    def stop(self) -> None:
+        """Plant nothing more; ``run`` ends once what is planted is seen and mended."""
+        self._stopping = True
+
     async def run(self, cycles: int) -> Tally:
-        """Until so many cycles are done, then until everything planted is seen and mended."""
+        """Until so many cycles are done, or it is told to stop, then until everything planted is seen and mended."""
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(self._watch())
             actors = [group.create_task(self._live(one)) for one in self._instruments.values()]
             spoiling = group.create_task(self._spoil())
             cycling = group.create_task(self._cycle())
-            while self.tally.cycles < cycles and not cycling.done():
+            while self.tally.cycles < cycles and not (cycling.done() or self._stopping):
                 await asyncio.sleep(0.1)
             self._stopping = True
             spoiling.cancel()
