@@ -220,7 +220,7 @@ class Draft:
         return self.base.revision if not self.events else self.events[-1].revision
 
     def position(self, position_id: UUID) -> Position | None:
-        changed = self.positions.get(position_id)
+        changed = self.positions.get(position_id) if self.positions else None
         if changed is None:
             return self.base.position(position_id)
         return None if changed.status.is_final else changed
@@ -231,13 +231,13 @@ class Draft:
         held = self.base.held(key)
         return self.position(held.position_id) if held else None
 
-    def named(self, account: str, name: str) -> Iterator[UUID]:
-        yield from self.base.named(account, name)
-        yield from self._new.named(account, name)
+    def named(self, account: str, name: str) -> Iterable[UUID]:
+        below, opened = self.base.named(account, name), self._new.named(account, name)
+        return (*below, *opened) if opened else below
 
-    def holders(self, instrument: Instrument) -> Iterator[UUID]:
-        yield from self.base.holders(instrument)
-        yield from self._new.holders(instrument)
+    def holders(self, instrument: Instrument) -> Iterable[UUID]:
+        below, opened = self.base.holders(instrument), self._new.holders(instrument)
+        return (*below, *opened) if opened else below
 
     def owing(self, key: Key) -> Iterable[Position]:
         below, changed = self.base.owing(key), self._owing.get(key)
@@ -263,6 +263,8 @@ class Draft:
         return drift if drift and drift.drift_id not in self.drifts else None
 
     def drifts_on(self, key: Key) -> Iterable[UUID]:
+        if not self.drifts:
+            return self.base.drifts_on(key)
         on_base = [drift_id for drift_id in self.base.drifts_on(key) if drift_id not in self.drifts]
         return [*on_base, *self._new.drifts_on(key)]
 
@@ -270,6 +272,8 @@ class Draft:
         return self.checks.get(key) or self.base.check(key)
 
     def checks_of(self, account: str, venue: str) -> Iterable[Check]:
+        if not self.checks:
+            return self.base.checks_of(account, venue)
         newer = {k: check for k, check in self.checks.items() if k[:2] == (account, venue)}
         return ({(c.account, c.venue, c.scope): c for c in self.base.checks_of(account, venue)} | newer).values()
 

@@ -11,7 +11,7 @@ from position_service.domain import commands as c
 from position_service.domain.book import Draft, View
 from position_service.domain.errors import AmbiguousAsset, PositionNotFound, StaleRevision
 from position_service.domain.events import Event, EventType, Trade
-from position_service.domain.position import Position
+from position_service.domain.position import Mark, Position
 from position_service.domain.record import record, replace
 from position_service.domain.risk import Rules, is_at_risk
 from position_service.domain.transitions import Move, require
@@ -93,7 +93,11 @@ def emit(
 
 def watch_risk(draft: Draft, context: Context, position: Position) -> Position:
     """Append RISK_ENTERED or RISK_LEFT when the newest mark says something else than the position."""
-    mark = draft.mark(position.instrument)
+    return judge_risk(draft, context, position, draft.mark(position.instrument))
+
+
+def judge_risk(draft: Draft, context: Context, position: Position, mark: Mark | None) -> Position:
+    """The same by a mark that is known to be the newest."""
     at_risk = is_at_risk(position, mark.price if mark else None, context.rules)
     if at_risk == position.at_risk:
         return position

@@ -11,7 +11,7 @@ from position_service.domain.errors import DriftNotFound, InvalidValue, StaleRev
 from position_service.domain.events import Event, EventType
 from position_service.domain.position import Key
 from position_service.domain.record import replace
-from position_service.domain.steps import Context, watch_risk
+from position_service.domain.steps import Context, judge_risk
 
 MOST_AHEAD = timedelta(minutes=1)  # clocks differ a little; a mark dated later would block its instrument
 
@@ -26,8 +26,9 @@ _MOVED = {
 
 def update_prices(command: c.UpdatePrices, draft: Draft, context: Context) -> None:
     """The newest observation of an instrument wins; only crossing the risk threshold is an event."""
+    latest = context.now + MOST_AHEAD
     for index, (instrument, mark) in enumerate(command.marks):
-        if mark.observed_at > context.now + MOST_AHEAD:
+        if mark.observed_at > latest:
             raise InvalidValue(f"prices[{index}].observed_at", "lies in the future, and would outlive every true mark")
         known = draft.mark(instrument)
         if known is not None and known.observed_at >= mark.observed_at:
@@ -35,7 +36,7 @@ def update_prices(command: c.UpdatePrices, draft: Draft, context: Context) -> No
         draft.marks[instrument] = mark
         for position_id in draft.holders(instrument):
             if position := draft.position(position_id):
-                watch_risk(draft, context, position)
+                judge_risk(draft, context, position, mark)
 
 
 def record_run(command: c.RecordRun, draft: Draft, context: Context) -> None:
