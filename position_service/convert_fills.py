@@ -13,6 +13,7 @@ from position_service.domain import naming
 from position_service.domain.book import Draft
 from position_service.domain.errors import InvalidValue
 from position_service.domain.events import EventType, Funding
+from position_service.domain.position import Instrument
 
 
 def record_fills(r: svc.RecordFillsRequest) -> c.RecordFills:
@@ -23,6 +24,7 @@ def record_fills(r: svc.RecordFillsRequest) -> c.RecordFills:
         account=r.account or naming.ACCOUNT,
         fills=tuple(_fill(f, i) for i, f in enumerate(r.fills)),
         funding=tuple(_payment(p, i) for i, p in enumerate(r.funding)),
+        expected=tuple(_expected(e, i) for i, e in enumerate(r.expected_revisions)),
     )
 
 
@@ -56,6 +58,13 @@ def _payment(p: svc.FundingPayment, index: int) -> c.FundingPayment:
     assert paid_at is not None  # required by the contract
     rate = Decimal(p.rate) if p.rate else None
     return c.FundingPayment(venue, symbol, Funding(p.payment_id, Decimal(p.amount), p.currency, rate), paid_at)
+
+
+def _expected(e: svc.ExpectedRevision, index: int) -> tuple[Instrument, int]:
+    venue = e.venue or naming.VENUE
+    with convert.inside(f"expected_revisions[{index}]"):
+        symbol, _ = naming.complete(venue, e.symbol, e.asset)
+    return Instrument(venue, symbol), e.revision
 
 
 def recorded(draft: Draft, request: svc.RecordFillsRequest, positions: list[pb.Position]) -> svc.RecordFillsResponse:

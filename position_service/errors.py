@@ -32,8 +32,9 @@ def translate(error: Exception) -> RpcError | None:  # noqa: C901 - a table
         case e.SizeExceedsPosition(size=size, requested=requested):
             metadata = {"size": canonical(size), "requested": canonical(requested)}
             return RpcError(_Code.FAILED_PRECONDITION, "SIZE_EXCEEDS_POSITION", text, metadata)
-        case e.StaleRevision(expected=expected, actual=actual):
+        case e.StaleRevision(expected=expected, actual=actual, field=field):
             metadata = {"expectedRevision": str(expected), "actualRevision": str(actual)}
+            metadata |= {"field": field} if field else {}
             return RpcError(_Code.ABORTED, "STALE_REVISION", text, metadata)
         case e.InvalidValue(field=field, problem=problem):
             violation = Violation(field, problem)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import stamina
@@ -66,6 +66,13 @@ class Reading:
         for held in self.positions:
             found.setdefault((held.account, held.venue), {})[held.symbol] = held
         return found
+
+
+class Corrected(NamedTuple):
+    """The revision of the position after a command, 0 when nothing changed, and how many of its fills were known."""
+
+    revision: int
+    known: int = 0
 
 
 class Book:
@@ -127,19 +134,18 @@ class Book:
                 return events
             request.page_token = page.next_page_token
 
-    async def correct(self, request: Correction, actor: str = "") -> int:
+    async def correct(self, request: Correction, actor: str = "") -> Corrected:
         """Carry out one command of a correction, for ``actor`` or who makes the current call.
 
-        Its request_id makes repetitions harmless.
-
-        Returns the revision of the position after it. Gives up with the error of the last attempt.
+        Its request_id makes repetitions harmless. Gives up with the error of the last attempt.
         """
         call: Any = getattr(self._positions, type(request).__name__.removesuffix("Request"))
         async for attempt in stamina.retry_context(on=_is_unknown, attempts=5, timeout=WRITE_S, wait_initial=0.1):
             with attempt:
                 answer = await call(request, timeout=WRITE_S, metadata=on_behalf(actor))
-        positions = answer.positions if isinstance(request, position_service_pb2.RecordFillsRequest) else ()
-        return max((one.revision for one in positions), default=0) or int(answer.position.revision)
+        if isinstance(request, position_service_pb2.RecordFillsRequest):
+            return Corrected(max((one.revision for one in answer.positions), default=0), answer.duplicates)
+        return Corrected(answer.position.revision)
 
     async def move(
         self, request: reconciliation_log_service_pb2.TransitionDriftRequest, actor: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from trueup.position.v1 import position_service_pb2 as pb
@@ -13,6 +14,7 @@ from reconciler_service.findings import Finding
 from reconciler_service.model import MarginMode, Side, VenueFill
 
 REASON_CODE = "ADOPT_VENUE"
+_DIGITS = 32  # of a digest: a request id has at most 128 characters
 
 Correction = (
     pb.RecordFillsRequest
@@ -26,12 +28,25 @@ Correction = (
 
 
 def request(
-    command: c.Command, finding: Finding, *, request_id: str, revision: int, reason: str, evidence: str
+    command: c.Command, finding: Finding, *, prefix: str, revision: int, reason: str, evidence: str
 ) -> Correction:
-    """The request of one command. ``revision`` is that of the position it is decided on; 0 when there is none."""
-    common: Any = {"account": finding.account, "request_id": request_id, "reason": reason}
+    """The request of one command. ``revision`` is that of the position it is decided on; 0 when there is none.
+
+    Its id is ``prefix`` and what the request says: the same correction is the same request, and another one, of another
+    look at the venue, is not taken for it. Of several that were decided on one revision the position takes the first.
+    """
+    made = _request(command, finding, revision, reason, evidence)
+    digest = hashlib.sha256(made.SerializeToString(deterministic=True)).hexdigest()
+    made.request_id = f"{prefix}{revision}:{digest[:_DIGITS]}"
+    return made
+
+
+def _request(command: c.Command, finding: Finding, revision: int, reason: str, evidence: str) -> Correction:
+    common: Any = {"account": finding.account, "reason": reason}
     if isinstance(command, c.BookFills):
-        return pb.RecordFillsRequest(fills=[_fill(one, command, finding) for one in command.fills], **common)
+        seen = pb.ExpectedRevision(venue=finding.venue, symbol=finding.symbol, revision=revision)
+        fills = [_fill(one, command, finding) for one in command.fills]
+        return pb.RecordFillsRequest(fills=fills, expected_revisions=[seen], **common)
     common |= {"venue": finding.venue, "symbol": finding.symbol}
     if isinstance(command, c.Open):
         return pb.OpenPositionRequest(

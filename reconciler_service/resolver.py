@@ -3,8 +3,10 @@
     the case -> has the position moved since? -> a fresh look at book and venue: is it still what the case shows?
     -> the missed fills -> plan (pure) -> commands, each with the revision it was decided on -> the case is RESOLVED
 
-Every command has a request id made of the case and the revision of the position, so a repetition changes nothing. What
-an attempt that was cut off has done already is recognised by those ids, and is no reason to refuse the next attempt.
+Every command has a request id made of the case, the revision of the position and what it says, so a repetition changes
+nothing, and each is refused when the position has moved since: two Reconcilers that mend the same case at once do it
+once. What an attempt that was cut off has done already, here or there, is recognised by those ids, and is no reason to
+refuse the next attempt.
 """
 
 from __future__ import annotations
@@ -48,6 +50,10 @@ _HARMLESS = {
     _Event.POSITION_EVENT_TYPE_RESTATED,
     _Event.POSITION_EVENT_TYPE_FUNDING,
 }
+
+# What a command is refused with when the position was moved between the look at it and the command.
+_TRIES = 4
+_FASTER = {"STALE_REVISION", "POSITION_NOT_FOUND", "POSITION_ALREADY_OPEN"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ class Resolver:
             if known is None:
                 raise _not_correctable(asked, "no position is wrong in it: KEEP_LOCAL or DISMISS it")
             case = _Case(found.drift, known, asked, Action[name], actor, max_usd)
-            finding, made = await self._plan(case)
+            made = await self._plan_and_do(case)
             answer = pb.ResolveDriftResponse(
                 drift=found.drift,
                 revision=found.revision,
@@ -110,8 +116,6 @@ class Resolver:
             )
             if asked.dry_run:
                 return answer
-            if finding is not None:
-                await self._carry_out(case, finding, made)
             ended = await self._move(asked, drift_pb2.DRIFT_STATUS_RESOLVED, name, asked.reason, actor)
             answer.drift.CopyFrom(ended.drift)
             answer.revision = ended.revision
@@ -152,8 +156,25 @@ class Resolver:
             raise _stale("the case has changed", asked.expected_revision, drift.revision)
         return found
 
-    async def _plan(self, case: _Case) -> tuple[Finding | None, Plan]:
-        """What to do; no finding when an earlier attempt has done it all."""
+    async def _plan_and_do(self, case: _Case) -> Plan:
+        """What to do, done unless it is a dry run. Looks again when somebody was faster: what is left of it?"""
+        with_fills, revision = True, 0
+        for left in reversed(range(_TRIES)):
+            finding, made = await self._plan(case, with_fills=with_fills)
+            if finding is None or case.asked.dry_run:
+                return made
+            revision = finding.book_revision
+            try:
+                if await self._carry_out(case, finding, made):
+                    return made
+                with_fills = False
+            except grpc.aio.AioRpcError as error:
+                if not left or from_rpc(error).reason not in _FASTER:
+                    raise
+        raise _stale("the position moves all the time", case.sent.local.revision, revision)
+
+    async def _plan(self, case: _Case, *, with_fills: bool) -> tuple[Finding | None, Plan]:
+        """What to do; no finding when an earlier attempt has done it all. ``with_fills``: the venue's may be booked."""
         known, asked = case.known, case.asked
         desk = self._runner.desk(known.venue, known.account)
         local = await self._book.held(known.account, known.venue, known.symbol)
@@ -165,7 +186,7 @@ class Resolver:
             revision = local.revision if local else 0
             raise _stale("book and venue no longer differ as the case says", case.sent.local.revision, revision)
         try:
-            missed = await self._missed(desk, case.action, finding)
+            missed = await self._missed(desk, case.action, finding) if with_fills else ()
             made = plan(case.action, finding, missed, self._rules.search.quote)
         except NotCorrectable as error:
             raise _not_correctable(asked, str(error)) from None
@@ -228,19 +249,23 @@ class Resolver:
                 raise _unreachable(finding.venue, str(error)) from None
             return ()
 
-    async def _carry_out(self, case: _Case, finding: Finding, made: Plan) -> None:
-        decided_at = revision = finding.book_revision
+    async def _carry_out(self, case: _Case, finding: Finding, made: Plan) -> bool:
+        """False when some of the fills are in the book already: they do not account for it then."""
+        revision = finding.book_revision
         evidence = "; ".join([case.sent.explanation.text, *(fact.text for fact in case.sent.explanation.evidence)])
-        for number, command in enumerate(made.commands):
+        for command in made.commands:
             request = convert_correct.request(
                 command,
                 finding,
-                request_id=f"{case.prefix}{decided_at}:{number}",
+                prefix=case.prefix,
                 revision=revision,
                 reason=case.reason,
                 evidence=evidence[:4_096],
             )
-            revision = await self._book.correct(request, case.actor)
+            revision, known = await self._book.correct(request, case.actor)
+            if known:
+                return False
+        return True
 
     async def _move(
         self,

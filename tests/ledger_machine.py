@@ -11,6 +11,7 @@ from typing import ClassVar
 import asyncpg
 import grpc
 from hypothesis.stateful import RuleBasedStateMachine, initialize
+from trueup.position.v1 import position_service_pb2 as pb
 
 from grpckit.errors import RpcError
 from position_service.app import PositionApp
@@ -136,6 +137,11 @@ class Machine(RuleBasedStateMachine):
         if self.live[symbol].status not in allowed:
             return "ILLEGAL_TRANSITION"
         return "SIZE_EXCEEDS_POSITION" if Fraction(size) > self.live[symbol].size else ""
+
+    def seen(self, symbol: str) -> pb.ExpectedRevision:
+        """What the model knows of an instrument."""
+        revision = self.live[symbol].revision if symbol in self.live else 0
+        return pb.ExpectedRevision(symbol=self.market(symbol), revision=revision)
 
     def everything(self):
         answer = self.call("ListPositions", account=self.account)

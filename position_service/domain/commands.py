@@ -167,9 +167,12 @@ class FundingPayment:
 
 @dataclass(frozen=True, slots=True)
 class RecordFills:
+    """``expected``: the revisions of the live positions that the caller has seen; 0 where it saw none."""
+
     account: str
     fills: tuple[Fill, ...]
     funding: tuple[FundingPayment, ...] = ()
+    expected: tuple[tuple[Instrument, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,10 +58,14 @@ class SizeExceedsPosition(DomainError):
 
 
 class StaleRevision(DomainError):
-    def __init__(self, expected: int, actual: int) -> None:
-        super().__init__(f"expected revision {expected}, but it is at {actual}: read it again")
+    """``field`` names the expectation where there are several; an actual revision of 0: no live position."""
+
+    def __init__(self, expected: int, actual: int, field: str = "") -> None:
+        where = f"{field}: " if field else ""
+        super().__init__(f"{where}expected revision {expected}, but it is at {actual}: read it again")
         self.expected = expected
         self.actual = actual
+        self.field = field
 
 
 class InvalidValue(DomainError):

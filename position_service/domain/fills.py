@@ -5,7 +5,7 @@ from __future__ import annotations
 from position_service.domain import commands as c
 from position_service.domain.algebra import charge
 from position_service.domain.book import Draft
-from position_service.domain.errors import DomainError, InvalidValue
+from position_service.domain.errors import DomainError, InvalidValue, StaleRevision
 from position_service.domain.events import EventType, Trade
 from position_service.domain.funding import pay
 from position_service.domain.lifecycle import cancel, confirm, increase, lessen, new_position
@@ -16,7 +16,14 @@ from position_service.domain.steps import Context, emit
 
 
 def record_fills(command: c.RecordFills, draft: Draft, context: Context) -> None:
-    """Fills and funding payments in the order of their times; what a fill closes at the time of a payment is closed."""
+    """Fills and funding payments in the order of their times; what a fill closes at the time of a payment is closed.
+
+    Raises StaleRevision when a position is not the one the caller has seen.
+    """
+    for index, (instrument, expected) in enumerate(command.expected):
+        held = draft.held(Key(command.account, *instrument))
+        if (actual := held.revision if held else 0) != expected:
+            raise StaleRevision(expected, actual, f"expected_revisions[{index}]")
     fills = [(fill.executed_at, 0, index) for index, fill in enumerate(command.fills)]
     payments = [(payment.paid_at, 1, index) for index, payment in enumerate(command.funding)]
     for _, is_payment, index in sorted(fills + payments):

@@ -154,15 +154,29 @@ class Ledger(Machine):
             held.adjust({0: held.sign, 1: 1, 2: -1}[side], Fraction(size), Fraction(entry), Fraction(close))
             self.agree(symbol, shown)
 
-    @rule(symbol=symbols, trades=st.lists(st.tuples(st.booleans(), sizes, prices), min_size=1, max_size=4))
-    def fills(self, symbol, trades):
+    @rule(
+        symbol=symbols,
+        trades=st.lists(st.tuples(st.booleans(), sizes, prices), min_size=1, max_size=4),
+        guarded=st.booleans(),
+        stale=st.booleans(),
+    )
+    def fills(self, symbol, trades, guarded, stale):
         if self.over:
             return
         made = []
         for buys, size, price in trades:
             number = next(self.numbers)
             made.append(fill(number, size if buys else f"-{size}", price, symbol=self.market(symbol)))
-        answer = self.call("RecordFills", fills=made, account=self.account)
+        expected = [self.seen(symbol)] if guarded else []
+        if guarded and stale:
+            wrong = [pb.ExpectedRevision(symbol=self.market(symbol), revision=expected[0].revision + 1)]
+            refused = self.do(
+                self.client.refused("RecordFills", fills=made, account=self.account, expected_revisions=wrong)
+            )
+            told = refused.metadata["actualRevision"]
+            assert (refused.reason, told) == ("STALE_REVISION", str(expected[0].revision))
+            self.everything()
+        answer = self.call("RecordFills", fills=made, account=self.account, expected_revisions=expected)
         for buys, size, price in trades:
             self.trade(symbol, Fraction(size) * (1 if buys else -1), Fraction(price))
         assert (answer.applied, answer.revision) == (len(made), self.revision)
@@ -312,7 +326,8 @@ def test_the_model_drives_every_call():
     life.confirm_close("BTC", "0.3", "90")
     life.announce_a_close("BTC")
     life.confirm_close("BTC", "", "100")
-    life.fills("ETH", [(True, "1", "100"), (False, "3", "90"), (True, "2", "0.7")])
+    life.fills("ETH", [(True, "1", "100")], guarded=True, stale=True)
+    life.fills("ETH", [(False, "3", "90"), (True, "2", "0.7")], guarded=False, stale=False)
     life.repeat(0)
     life.look_back(0)
     life.restart(0)

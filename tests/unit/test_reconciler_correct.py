@@ -365,5 +365,32 @@ def test_the_plan_of_the_fills_is_what_the_explanation_proposes() -> None:
 def test_a_correction_says_which_state_it_was_decided_on(observed):
     finding = replace(find(booked("0.5"), held("0.3")), observed_at=observed)
     (command,) = plan(ADOPT, finding, (), QUOTE).commands
-    sent = request(command, finding, request_id="r", revision=1, reason="", evidence="")
+    sent = request(command, finding, prefix="r", revision=1, reason="", evidence="")
     assert sent.as_of.ToDatetime(UTC) == (observed or finding.requested_at)
+
+
+def test_one_request_id_is_one_body():
+    """Whatever of it differs: who repeats a request is answered, and who says something else is not taken for it."""
+    finding = find(booked("0.5"), held("0.3"))
+    later = replace(finding, requested_at=IN_TIME.replace(microsecond=7))
+    (command,) = plan(ADOPT, finding, (), QUOTE).commands
+    said = {"prefix": "r:", "revision": 1, "reason": "why", "evidence": "szi"}
+    sent = [
+        request(command, finding, **said),
+        request(command, finding, **said | {"reason": "another"}),
+        request(command, finding, **said | {"evidence": "another"}),
+        request(command, finding, **said | {"revision": 2}),
+        request(command, later, **said),
+        request(c.BookFills((fill("-0.2"),), None), finding, **said),
+    ]
+    assert len({one.request_id for one in sent}) == len(sent)
+    assert all(one.request_id.startswith("r:1:") for one in sent[:1] + sent[4:])
+    assert max(len(one.request_id) for one in sent) <= 128 - len("resolve::") - 36 - 19
+    assert request(command, finding, **said) == sent[0]
+
+
+def test_fills_are_booked_onto_the_position_that_was_seen():
+    finding = find(booked("0.5"), held("0.3"))
+    sent = request(c.BookFills((fill("-0.2"),), None), finding, prefix="r", revision=7, reason="", evidence="")
+    (seen,) = sent.expected_revisions
+    assert (seen.venue, seen.symbol, seen.revision) == ("hyperliquid", "BTC", 7)

@@ -483,19 +483,33 @@ class FundingPayment(_message.Message):
     paid_at: _timestamp_pb2.Timestamp
     def __init__(self, venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., payment_id: _Optional[str] = ..., amount: _Optional[str] = ..., currency: _Optional[str] = ..., rate: _Optional[str] = ..., paid_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class ExpectedRevision(_message.Message):
+    __slots__ = ("venue", "symbol", "asset", "revision")
+    VENUE_FIELD_NUMBER: _ClassVar[int]
+    SYMBOL_FIELD_NUMBER: _ClassVar[int]
+    ASSET_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    venue: str
+    symbol: str
+    asset: str
+    revision: int
+    def __init__(self, venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+
 class RecordFillsRequest(_message.Message):
-    __slots__ = ("account", "request_id", "fills", "reason", "funding")
+    __slots__ = ("account", "request_id", "fills", "reason", "funding", "expected_revisions")
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     FILLS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     FUNDING_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_REVISIONS_FIELD_NUMBER: _ClassVar[int]
     account: str
     request_id: str
     fills: _containers.RepeatedCompositeFieldContainer[Fill]
     reason: str
     funding: _containers.RepeatedCompositeFieldContainer[FundingPayment]
-    def __init__(self, account: _Optional[str] = ..., request_id: _Optional[str] = ..., fills: _Optional[_Iterable[_Union[Fill, _Mapping]]] = ..., reason: _Optional[str] = ..., funding: _Optional[_Iterable[_Union[FundingPayment, _Mapping]]] = ...) -> None: ...
+    expected_revisions: _containers.RepeatedCompositeFieldContainer[ExpectedRevision]
+    def __init__(self, account: _Optional[str] = ..., request_id: _Optional[str] = ..., fills: _Optional[_Iterable[_Union[Fill, _Mapping]]] = ..., reason: _Optional[str] = ..., funding: _Optional[_Iterable[_Union[FundingPayment, _Mapping]]] = ..., expected_revisions: _Optional[_Iterable[_Union[ExpectedRevision, _Mapping]]] = ...) -> None: ...
 
 class RecordFillsResponse(_message.Message):
     __slots__ = ("applied", "duplicates", "positions", "revision", "funding_applied", "funding_duplicates", "restated")

@@ -89,7 +89,12 @@ class PositionServiceStub:
     the first position of the instrument that ended at or after the payment; else, as the book may have learnt of it
     late, to the live one. A payment that is known already (account, venue, payment_id) is counted and skipped.
 
-    Errors: INVALID_ARGUMENT names the offending entry, e.g. fills[1] or funding[0]; nothing of the batch is booked.
+    With expected_revisions the batch is booked only onto the positions that the caller has seen: who has read a venue's
+    fills books them only if nobody has booked them in another way meanwhile. Whether a fill is known is not looked at
+    then: a position that moved is a reason to read again.
+
+    Errors: ABORTED (STALE_REVISION) when an expected revision is not the position's; INVALID_ARGUMENT names the
+    offending entry, e.g. fills[1] or funding[0]; nothing of the batch is booked.
     Funding of an instrument that has no such position, because nothing of it was held since or because what was held
     is purged, is one.
     """
@@ -274,7 +279,12 @@ class PositionServiceServicer(metaclass=_abc_1.ABCMeta):
         the first position of the instrument that ended at or after the payment; else, as the book may have learnt of it
         late, to the live one. A payment that is known already (account, venue, payment_id) is counted and skipped.
 
-        Errors: INVALID_ARGUMENT names the offending entry, e.g. fills[1] or funding[0]; nothing of the batch is booked.
+        With expected_revisions the batch is booked only onto the positions that the caller has seen: who has read a venue's
+        fills books them only if nobody has booked them in another way meanwhile. Whether a fill is known is not looked at
+        then: a position that moved is a reason to read again.
+
+        Errors: ABORTED (STALE_REVISION) when an expected revision is not the position's; INVALID_ARGUMENT names the
+        offending entry, e.g. fills[1] or funding[0]; nothing of the batch is booked.
         Funding of an instrument that has no such position, because nothing of it was held since or because what was held
         is purged, is one.
         """
