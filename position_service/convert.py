@@ -21,7 +21,17 @@ from position_service.domain.errors import InvalidValue
 from position_service.domain.events import Event, EventType, Trade
 from position_service.domain.numbers import ZERO, canonical, shown
 from position_service.domain.portfolio import Summary
-from position_service.domain.position import Estimate, Instrument, MarginMode, Mark, Position, Product, Side, Status
+from position_service.domain.position import (
+    Estimate,
+    Guess,
+    Instrument,
+    MarginMode,
+    Mark,
+    Position,
+    Product,
+    Side,
+    Status,
+)
 from position_service.domain.verdict import Verdict, verdict
 
 _SIDES = {types_pb2.SIDE_UNSPECIFIED: Side.LONG, types_pb2.SIDE_LONG: Side.LONG, types_pb2.SIDE_SHORT: Side.SHORT}
@@ -33,6 +43,7 @@ _PRODUCT_PB: dict[Product, Any] = {p: value for value, p in PRODUCTS.items()}
 _MODES = {types_pb2.MarginMode.Value(f"MARGIN_MODE_{m.name}"): m for m in MarginMode}
 _MODE_PB: dict[MarginMode, Any] = {m: value for value, m in _MODES.items()}
 _STATUS_PB: dict[Status, Any] = {s: pb.PositionStatus.Value(f"POSITION_STATUS_{s.name}") for s in Status}
+_GUESS_PB: dict[Guess, Any] = {g: pb.EstimateKind.Value(f"ESTIMATE_KIND_{g.name}") for g in Guess}
 _VERDICT_PB: dict[Verdict, Any] = {v: pb.ReconciliationStatus.Value(f"RECONCILIATION_STATUS_{v.name}") for v in Verdict}
 _STATUSES = {value: s for s, value in _STATUS_PB.items()}
 _ON_POSITIONS = [e for e in EventType if e.value.startswith("position.")]
@@ -121,11 +132,14 @@ def open_(r: svc.OpenPositionRequest) -> c.Open:
         labels=tuple(sorted(r.labels.items())),
         pending=r.pending,
         deadline=time_of(r, "deadline"),
+        estimated=r.estimated,
+        as_of=time_of(r, "as_of"),
     )
 
 
 def confirm_open(r: svc.ConfirmOpenRequest) -> c.ConfirmOpen:
-    return c.ConfirmOpen(ref(r), r.expected_revision, _decimal(r.size), _decimal(r.entry_price), fee(r))
+    size, price, as_of = _decimal(r.size), _decimal(r.entry_price), time_of(r, "as_of")
+    return c.ConfirmOpen(ref(r), r.expected_revision, size, price, fee(r), r.estimated, as_of)
 
 
 def cancel_open(r: svc.CancelOpenRequest) -> c.CancelOpen:
@@ -254,7 +268,8 @@ def _estimate(e: Estimate) -> pb.Estimate:
         time=stamp(e.at),
         side=_SIDE_PB[e.side],
         size=canonical(e.size),
-        price=canonical(e.price),
+        price=canonical(shown(e.price)),
+        kind=_GUESS_PB[e.kind],
     )
 
 

@@ -20,6 +20,7 @@ from position_service.domain import commands as c
 from position_service.domain.book import Book, Draft, View
 from position_service.domain.decide import MOVES
 from position_service.domain.errors import PositionNotFound
+from position_service.domain.estimating import KEPT_FOR
 from position_service.domain.events import Event
 from position_service.domain.position import Position
 from position_service.domain.risk import Rules
@@ -210,8 +211,8 @@ class PositionServicer(rpc.PositionServiceServicer):
     async def PurgeClosedPositions(
         self, request: svc.PurgeClosedPositionsRequest, context: Any
     ) -> svc.PurgeClosedPositionsResponse:
-        age = timedelta(days=request.older_than_days) or self._retention
-        purged = await self._history.purge(datetime.now(UTC) - age, dry_run=request.dry_run)
+        age, now = timedelta(days=request.older_than_days) or self._retention, datetime.now(UTC)
+        purged = await self._history.purge(now - age, now - KEPT_FOR, dry_run=request.dry_run)
         return svc.PurgeClosedPositionsResponse(purged=purged, revision=(await self._ledger.book()).revision)
 
     async def WatchPositions(self, request: svc.WatchPositionsRequest, context: Any) -> AsyncIterator[Any]:

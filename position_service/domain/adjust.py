@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from position_service.domain import commands as c
 from position_service.domain.algebra import NO_FEE, reduce
 from position_service.domain.book import Draft
 from position_service.domain.errors import InvalidValue
+from position_service.domain.estimating import decided_at, moved, opened
 from position_service.domain.events import EventType, Trade
 from position_service.domain.numbers import CONTEXT, FRACTION_DIGITS, TOO_LARGE, ZERO
 from position_service.domain.position import Estimate, Position, Side, Status
+from position_service.domain.record import replace
 from position_service.domain.steps import Context, emit, target
 from position_service.domain.transitions import Move
 
 _FINEST = Decimal(1).scaleb(-2 * FRACTION_DIGITS)  # of a basis: price x size
-_CLOCKS_DIFFER = timedelta(minutes=1)  # by no more than that
 
 
 def adjust(command: c.Adjust, draft: Draft, context: Context) -> None:
@@ -28,8 +28,7 @@ def adjust(command: c.Adjust, draft: Draft, context: Context) -> None:
     for a state that is in the future.
     """
     before = target(draft, command, Move.ADJUST)
-    if command.as_of is not None and command.as_of > context.now + _CLOCKS_DIFFER:
-        raise InvalidValue("as_of", "is in the future")
+    at = decided_at(command.as_of, context.now)
     if command.corrects_revision > draft.revision:
         raise InvalidValue("corrects_revision", f"has not happened: the head is at {draft.revision}")
     side, size = command.side or before.side, before.size if command.size is None else command.size
@@ -40,8 +39,7 @@ def adjust(command: c.Adjust, draft: Draft, context: Context) -> None:
     realized = after.realized - before.realized
     if command.estimated:
         after = replace(after, estimated=before.estimated + realized)
-    if command.estimated and closed:
-        after = replace(after, estimates=(*before.estimates, _guess(command, before, closed, realized, draft, context)))
+        after = _with_estimates(after, before, closed, command.close_price, draft.revision + 1, at)
     note = {"reason_code": command.reason_code, "estimated": command.estimated}
     if command.evidence:
         note["evidence"] = command.evidence
@@ -60,14 +58,22 @@ def _closed(before: Position, side: Side, size: Decimal) -> Decimal:
     return before.size if side is not before.side else max(before.size - size, ZERO)
 
 
-def _guess(
-    command: c.Adjust, before: Position, closed: Decimal, realized: Decimal, draft: Draft, context: Context
-) -> Estimate:
-    """What the fills that really closed it will restate when they arrive."""
-    assert command.close_price is not None  # the correction would have been refused
-    cost = command.close_price * closed - realized * before.side.sign
-    at = min(command.as_of or context.now, context.now)
-    return Estimate(draft.revision + 1, at, before.side, closed, command.close_price, cost)
+def _with_estimates(
+    after: Position, before: Position, closed: Decimal, price: Decimal | None, revision: int, at: datetime
+) -> Position:
+    """With what the fills that really closed, opened or added it will restate when they arrive."""
+    if before.status is Status.OPENING:
+        return after  # announced, not held
+    turns = after.side is not before.side
+    if closed:
+        assert price is not None  # the correction would have been refused
+        cost = price * closed - (after.realized - before.realized) * before.side.sign
+        guess = Estimate(revision, at, before.side, closed, price, cost)
+        after = replace(after, estimates=(*after.estimates, guess))
+    grown = after.size if turns else after.size - before.size
+    if grown <= 0:
+        return after
+    return opened(after, grown, after.cost if turns else after.cost - before.cost, revision, at)
 
 
 def _corrected(
@@ -83,6 +89,9 @@ def _corrected(
         return after if closed else _never_opened(before, context)
     if size >= TOO_LARGE:
         raise InvalidValue("size", "has more than 20 integer digits")
+    cost = _cost(before, after, side, size, command.entry_price)
+    if size <= before.size and side is before.side:
+        after = moved(after, cost - after.cost)
     held = before.returns_to or before.status
     if size != before.size:
         held = Status.REDUCED if size < before.peak else Status.OPEN
@@ -91,7 +100,7 @@ def _corrected(
         after,
         side=side,
         size=size,
-        cost=_cost(before, after, side, size, command.entry_price),
+        cost=cost,
         status=before.status if is_opening or is_closing else held,
         peak=size if is_opening else max(before.peak, size),
         final_entry=ZERO,

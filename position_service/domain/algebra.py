@@ -2,7 +2,9 @@
 
 add:     cost += price * added
 reduce:  the closed part takes its share of the cost; realised += (price * closed - share) * sign - fee
-restate: realised -= (guess * closed - share) * sign, then += (price * closed - share) * sign - fee: the same share
+restate: of what was closed at a guess, realised -= (guess * closed - share) * sign, then += (price * closed - share)
+         * sign - fee: the same share; of what was opened at a guess, cost += price * opened - guessed, realised -= fee;
+         of what was opened at a guess and closed since, realised -= (price * opened - guessed) * sign + fee
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from position_service.domain.errors import InvalidValue, SizeExceedsPosition
+from position_service.domain.estimating import after_closing, guessed, split
 from position_service.domain.numbers import TOO_LARGE, ZERO, share
-from position_service.domain.position import Estimate, Position, Status
+from position_service.domain.position import Estimate, Guess, Position, Status
 from position_service.domain.record import replace
 
 
@@ -92,29 +95,33 @@ def reduce(position: Position, size: Decimal, price: Decimal, fee: Fee, at: date
         returns_to=None,
         at_risk=position.at_risk and not flat,
         updated_at=at,
+        estimates=after_closing(position, size) if position.estimates else (),
     )
     return charge(reduced, fee)
 
 
 def reverse(position: Position, estimate: Estimate, size: Decimal) -> tuple[Position, Decimal]:
-    """Take back what a guess realised for ``size`` of it, at most all; also the basis it was measured against.
+    """Take back what a guess realised, or put in the basis, for ``size`` of it, at most all; also the basis of that.
 
     The basis of a part is its share, and the estimate keeps the rest: once it is used up, nothing of the guess is left.
     """
-    cost = estimate.cost if size == estimate.size else share(estimate.cost, size, estimate.size)
-    guessed = (estimate.price * size - cost) * estimate.side.sign
-    rest = replace(estimate, size=estimate.size - size, cost=estimate.cost - cost)
+    part, rest = split(estimate, size)
     others = (rest if other is estimate else other for other in position.estimates)
+    realized = guessed(part, size, part.cost)
     reversed_ = replace(
         position,
-        realized=position.realized - guessed,
-        estimated=position.estimated - guessed,
-        estimates=tuple(other for other in others if other.size),
+        cost=position.cost - part.cost if estimate.kind is Guess.OPENED else position.cost,
+        realized=position.realized - realized,
+        estimated=position.estimated - realized if estimate.kind is Guess.CLOSED else position.estimated,
+        estimates=tuple(other for other in others if other is not None),
     )
-    return reversed_, cost
+    return reversed_, part.cost
 
 
 def restate(position: Position, estimate: Estimate, cost: Decimal, size: Decimal, price: Decimal, fee: Fee) -> Position:
-    """Realise what was really closed: ``size`` of an estimate's side, at its ``cost``."""
-    gain = (price * size - cost) * estimate.side.sign
+    """Book what was really executed for ``size`` of an estimate, whose ``cost`` was taken back."""
+    paid = price * size
+    if estimate.kind is Guess.OPENED:
+        return charge(replace(position, cost=position.cost + paid), fee)
+    gain = (paid - cost) * estimate.side.sign if estimate.kind is Guess.CLOSED else -paid * estimate.side.sign
     return charge(replace(position, realized=position.realized + gain), fee)

@@ -33,6 +33,8 @@ class Ref:
 
 @record
 class Open:
+    """``estimated``: the price is a guess, for the fills that really opened it to restate; ``as_of`` as of Adjust."""
+
     account: str
     venue: str
     symbol: str
@@ -48,6 +50,8 @@ class Open:
     labels: tuple[tuple[str, str], ...] = ()
     pending: bool = False
     deadline: datetime | None = None
+    estimated: bool = False
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +64,13 @@ class OnPosition:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmOpen(OnPosition):
+    """``estimated`` and ``as_of`` as of Open."""
+
     size: Decimal | None = None
     price: Decimal | None = None
     fee: Fee = NO_FEE
+    estimated: bool = False
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +129,7 @@ class Update(OnPosition):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adjust(OnPosition):
-    """None leaves a value as it is; a size of 0 closes. ``estimated``: the PnL it realises is a guess.
+    """None leaves a value as it is; a size of 0 closes. ``estimated``: the prices of what it closes or adds are guesses.
 
     ``as_of``: the time of the state it was decided on; None is now.
     """

@@ -58,7 +58,7 @@ def _book(account: str, fill: c.Fill, draft: Draft, context: Context) -> None:
     key = Key(account, fill.venue, fill.symbol)
     side = Side.LONG if fill.is_buy else Side.SHORT
     trade = Trade(fill.size, fill.price, fill.fee, fill_id=fill.fill_id, executed_at=fill.executed_at)
-    left = restate_estimates(draft, context, key, side.other, trade, liquidation=fill.liquidation)
+    left = restate_estimates(draft, context, key, side, trade, liquidation=fill.liquidation)
     if left is not None:
         _trade(account, fill, side, left, draft, context)
 

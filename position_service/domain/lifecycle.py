@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from position_service.domain import commands as c
 from position_service.domain.algebra import Fee, add, charge, reduce
 from position_service.domain.book import Draft
 from position_service.domain.errors import InvalidValue, PositionAlreadyOpen
+from position_service.domain.estimating import decided_at
+from position_service.domain.estimating import opened as guess
 from position_service.domain.events import EventType, Trade
 from position_service.domain.numbers import ZERO
 from position_service.domain.position import Key, Position, Status
@@ -24,13 +26,18 @@ def open_(command: c.Open, draft: Draft, context: Context) -> None:
     if held := draft.held(Key(command.account, command.venue, command.symbol)):
         raise PositionAlreadyOpen(held.position_id, f"{command.symbol} of account {command.account} at {command.venue}")
     opened = new_position(command, context)
+    at = decided_at(command.as_of, context.now)
     if command.pending:
         _refuse_fee(command.fee)
+        if command.estimated:
+            raise InvalidValue("estimated", "nothing is executed yet: say so when you confirm")
         deadline = command.deadline or context.now + CONFIRM_WITHIN
         trade = Trade(command.size, command.price)
         emit(draft, context, EventType.OPENING, None, replace(opened, deadline=deadline), trade)
     else:
         charged = charge(opened, command.fee)
+        if command.estimated:
+            charged = guess(charged, charged.size, charged.cost, draft.revision + 1, at)
         trade = Trade(command.size, command.price, command.fee, charged.realized)
         emit(draft, context, EventType.OPENED, None, charged, trade)
 
@@ -69,15 +76,27 @@ def confirm_open(command: c.ConfirmOpen, draft: Draft, context: Context) -> None
     before = target(draft, command, Move.CONFIRM_OPEN)
     as_announced = command.size is None and command.price is None
     trade = Trade(command.size or before.size, command.price or before.entry_price, command.fee)
-    confirm(draft, context, before, trade, cost=before.cost if as_announced else None)
+    at = decided_at(command.as_of, context.now)
+    cost = before.cost if as_announced else None
+    confirm(draft, context, before, trade, cost=cost, guessed_at=at if command.estimated else None)
 
 
-def confirm(draft: Draft, context: Context, before: Position, trade: Trade, cost: Decimal | None = None) -> None:
-    """An announced position is open, as executed; ``cost`` where the price is only known rounded."""
+def confirm(
+    draft: Draft,
+    context: Context,
+    before: Position,
+    trade: Trade,
+    cost: Decimal | None = None,
+    guessed_at: datetime | None = None,
+) -> None:
+    """An announced position is open, as executed; ``cost`` where the price is only known rounded. ``guessed_at``: when it
+    was guessed, for the fills that really opened it to restate."""
     assert trade.price is not None
     basis = trade.size * trade.price if cost is None else cost
     after = replace(before, status=Status.OPEN, size=trade.size, cost=basis, peak=trade.size, deadline=None)
     after = charge(after, trade.fee)
+    if guessed_at is not None:
+        after = guess(after, after.size, after.cost, draft.revision + 1, guessed_at)
     emit(draft, context, EventType.OPEN_CONFIRMED, before, after, replace(trade, realized=after.realized))
 
 

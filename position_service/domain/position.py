@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -71,19 +70,34 @@ class Mark:
     observed_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a correction closed at a guessed price, as far as the fills that really closed it are missing.
+class Guess(Enum):
+    """What a correction has guessed the price of."""
 
-    ``cost`` is the basis that went with ``size``: the guess realised (price * size - cost) * sign of ``side``.
+    CLOSED = "CLOSED"  # what it closed
+    OPENED = "OPENED"  # what it opened or added, and is still in the position
+    SPENT = "SPENT"  # that, closed since
+
+
+@record
+class Estimate:
+    """What a correction closed or opened at a guessed price, as far as the fills that really did are missing.
+
+    ``cost`` is the basis that goes with ``size``. Closed, the guess realised (price * size - cost) * sign of ``side``;
+    opened, the cost is in the position's basis; spent, it has been subtracted from what closing it brought.
     """
 
     revision: int  # of the correction
     at: datetime  # when it was made: what was executed later it cannot have anticipated
-    side: Side  # that was closed
+    side: Side  # that was closed, or opened
     size: Decimal
     price: Decimal
     cost: Decimal
+    kind: Guess = Guess.CLOSED
+
+    @property
+    def fill_side(self) -> Side:
+        """The side of the fills that it anticipates: purchases are LONG."""
+        return self.side.other if self.kind is Guess.CLOSED else self.side
 
 
 @record

@@ -10,6 +10,7 @@ from uuid import UUID
 from position_service.domain import commands as c
 from position_service.domain.book import Draft, View
 from position_service.domain.errors import AmbiguousAsset, PositionNotFound, StaleRevision
+from position_service.domain.estimating import outstanding
 from position_service.domain.events import Event, EventType, Trade
 from position_service.domain.position import Mark, Position
 from position_service.domain.record import record, replace
@@ -71,7 +72,8 @@ def emit(
 ) -> Position:
     """Append an event, and a second one when it carries the position across the risk threshold."""
     revision = draft.revision + 1
-    after = replace(after, revision=revision, updated_at=context.now)
+    estimates = outstanding(after.estimates, context.now) if after.estimates else ()
+    after = replace(after, revision=revision, updated_at=context.now, estimates=estimates)
     draft.append(
         Event(
             revision=revision,

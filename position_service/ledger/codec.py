@@ -16,7 +16,7 @@ from position_service.domain.algebra import Fee
 from position_service.domain.drift import Drift, DriftKey, DriftStatus
 from position_service.domain.events import Check, Event, EventType, Funding, Trade
 from position_service.domain.numbers import canonical
-from position_service.domain.position import Estimate, MarginMode, Position, Product, Side, Status
+from position_service.domain.position import Estimate, Guess, MarginMode, Position, Product, Side, Status
 from position_service.ledger import tables
 
 NOTHING = "[]"
@@ -30,18 +30,22 @@ def dumps(value: object) -> str:
 
 
 def estimates_json(p: Position) -> list[list[Any]]:
+    """Of a close without its kind, so that it is written in the same bytes as ever."""
     return [
         [e.revision, e.at.isoformat(), e.side.value, canonical(e.size), canonical(e.price), canonical(e.cost)]
+        + ([] if e.kind is Guess.CLOSED else [e.kind.value])
         for e in p.estimates
     ]
 
 
 def _estimates(values: Sequence[Sequence[Any]]) -> tuple[Estimate, ...]:
     """The inverse of estimates_json."""
-    return tuple(
-        Estimate(revision, datetime.fromisoformat(at), Side(side), Decimal(size), Decimal(price), Decimal(cost))
-        for revision, at, side, size, price, cost in values
-    )
+    return tuple(_estimate(*each) for each in values)
+
+
+def _estimate(revision: int, at: str, side: str, size: str, price: str, cost: str, kind: str = "CLOSED") -> Estimate:
+    time, amounts = datetime.fromisoformat(at), (Decimal(size), Decimal(price), Decimal(cost))
+    return Estimate(revision, time, Side(side), *amounts, Guess(kind))
 
 
 def totals_json(totals: Iterable[tuple[str, Decimal]]) -> list[list[str]]:

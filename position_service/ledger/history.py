@@ -133,17 +133,18 @@ class History:
         async with self._store.reading() as connection:
             return [codec.position_from_row(row) for row in await connection.fetch(query, *arguments)]
 
-    async def purge(self, closed_before: datetime, *, dry_run: bool) -> int:
+    async def purge(self, closed_before: datetime, settled_before: datetime, *, dry_run: bool) -> int:
         """Remove positions that ended before a time from the tables, and tell how many; their events stay.
 
-        Those with outstanding estimates stay too: every book knows them, for the fills that may still come.
+        Those with outstanding estimates stay too, for the fills that may still come: until all were made before
+        ``settled_before``.
         """
-        condition = "closed_at < $1 AND estimates = '[]'"
+        condition = "closed_at < $1 AND (estimates = '[]' OR closed_at < $2)"  # none was made after the end
         query = f"SELECT count(*) FROM positions WHERE {condition}"
         if not dry_run:
             query = f"WITH gone AS (DELETE FROM positions WHERE {condition} RETURNING 1) SELECT count(*) FROM gone"
         async with self._store.reading() as connection:
-            return int(await connection.fetchval(query, closed_before))
+            return int(await connection.fetchval(query, closed_before, settled_before))
 
     async def drift(self, drift_id: UUID) -> Drift | None:
         """A case of the tables, open or not."""

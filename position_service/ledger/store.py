@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from position_service.domain.book import Book, FillKey, PaymentKey
+from position_service.domain.estimating import KEPT_FOR
 from position_service.domain.events import Event, EventType
 from position_service.domain.position import Instrument, Key, Mark, Position
 from position_service.ledger import codec
@@ -73,6 +74,10 @@ LOST: tuple[type[Exception], ...] = (
     asyncpg.CannotConnectNowError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+
+
+# Ended, with estimates that fills may still restate: none was made after the end. A day more than that: clocks differ.
+_OWING = f"estimates <> '[]' AND closed_at > now() - interval '{KEPT_FOR.days + 1} days'"
 
 
 class Store:
@@ -199,7 +204,7 @@ class Store:
         """Fill an empty book with what is live, and what has outstanding estimates, as of one head."""
         async with self.reading() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
             head = await _head(connection)
-            for condition in ("closed_at IS NULL", "estimates <> '[]' AND closed_at IS NOT NULL"):
+            for condition in ("closed_at IS NULL", _OWING):
                 # All at once: the server goes on sending while what has come is read.
                 wanted = f"SELECT {codec.POSITION_COLUMNS} FROM positions WHERE {condition}"
                 for row in await connection.fetch(wanted, timeout=LOAD_S):

@@ -16,6 +16,7 @@ from tests.position_client import Client, check_ledger, fill, stamp
 CLOSED = 5
 LONG, SHORT = 1, 2
 REVERSED, RESTATED = 15, 16
+OPENED, SPENT = 2, 3
 FINAL = ["POSITION_STATUS_CLOSED"]
 ADOPT = {"symbol": "BTC", "reason_code": "ADOPT_VENUE", "estimated": True}
 
@@ -166,24 +167,93 @@ async def test_a_short_and_a_fee_in_another_currency(client, database):
     await check_ledger(database, client)
 
 
+async def age(database: str, days: int) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute(f"UPDATE positions SET closed_at = closed_at - interval '{days} days'")
+    await connection.close()
+
+
 async def test_what_is_owed_is_not_purged(start_position, database):
     client = Client((await start_position()).channel)
     await client.open("ETH")
     await client.call("ClosePosition", symbol="ETH", close_price="1")
     held = await client.open(size="2", price="100")
     await adopted(client)
-    connection = await asyncpg.connect(database)
-    await connection.execute("UPDATE positions SET closed_at = closed_at - interval '99 days'")
-    await connection.close()
+    await age(database, 70)
     assert (await client.call("PurgeClosedPositions", dry_run=True)).purged == 1
     assert (await client.call("PurgeClosedPositions")).purged == 1
     other = Client((await start_position()).channel)
     assert (await other.fills(fill(1, "-2", "90"))).restated == 1
     assert (await client.call("GetPosition", position_id=held.position_id)).position.realized_pnl == "-20"
-    connection = await asyncpg.connect(database)
-    await connection.execute("UPDATE positions SET closed_at = closed_at - interval '99 days'")
-    await connection.close()
+    await age(database, 70)
     assert (await client.call("PurgeClosedPositions")).purged == 1
     assert (await client.call("GetPosition", position_id=held.position_id)).position.realized_pnl == "-20"
     assert (await client.call("VerifyHistory")).intact
     assert (await client.fills(fill(2, "-2", "90"))).restated == 0
+
+
+async def test_what_is_settled_is_purged_and_no_more_loaded(start_position, database):
+    client = Client((await start_position()).channel)
+    await client.open(size="2", price="100")
+    await adopted(client)
+    await age(database, 92)
+    other = Client((await start_position()).channel)
+    assert (await client.call("PurgeClosedPositions", dry_run=True)).purged == 1
+    assert (await other.fills(fill(1, "-2", "90"))).restated == 0
+    assert (await client.call("PurgeClosedPositions")).purged == 1
+
+
+async def test_what_was_taken_over_as_it_was_long_ago_is_settled_at_once(client):
+    long_ago = stamp(datetime.now(UTC) - timedelta(days=91))
+    held = await client.open(size="2", price="100", estimated=True, as_of=long_ago)
+    assert not held.estimates
+    adjusted = await adopted(client, "1", as_of=long_ago)
+    assert (list(adjusted.estimates), adjusted.estimated_pnl) == ([], "10")
+
+
+OPENED_AT_A_GUESS = [
+    ("OpenPosition", {"size": "2", "entry_price": "100"}),
+    ("ConfirmOpen", {"size": "2", "entry_price": "100"}),
+    ("AdjustPosition", {"size": "2", "entry_price": "100", "reason_code": "ADOPT_VENUE"}),
+]
+
+
+@pytest.mark.parametrize(("name", "fields"), OPENED_AT_A_GUESS, ids=[name for name, _ in OPENED_AT_A_GUESS])
+async def test_what_was_opened_at_a_guess_is_not_opened_again_by_its_fills(start_position, database, name, fields):
+    first = await start_position()
+    client = Client(first.channel)
+    size = "2"
+    if name == "ConfirmOpen":
+        await client.open(size="1", price="1", pending=True)
+    elif name == "AdjustPosition":
+        size = "1.5"
+        await client.open(size="0.5", price="100")
+    held = (await client.call(name, symbol="BTC", estimated=True, **fields)).position
+    assert [(e.kind, e.side, e.size, e.price) for e in held.estimates] == [(OPENED, LONG, size, "100")]
+    (reduced,) = (await client.fills(fill(1, "-0.5", "110", executed_at=later()))).positions
+    assert sorted(e.kind for e in reduced.estimates) == [OPENED, SPENT]
+    await first.stop()
+
+    client = Client((await start_position()).channel)  # from the tables
+    assert (await client.call("GetPosition", symbol="BTC")).position.estimates == reduced.estimates
+    answer = await client.fills(fill(2, size, "104", fee="0.3"))
+    assert (answer.restated, answer.positions[0].size) == (1, "1.5")
+    ended = (await client.call("ClosePosition", symbol="BTC", close_price="110")).position
+    cash = 2 * Fraction(110) - (Fraction(2) - Fraction(size)) * 100 - Fraction(size) * 104 - Fraction("0.3")
+    assert (Fraction(ended.realized_pnl), ended.estimated_pnl, len(ended.estimates)) == (cash, "0", 0)
+    events = await events_of(client, held.position_id)
+    assert [e.trade.fill_id for e in events if e.type == RESTATED] == ["f2", "f2"]
+    assert REVERSED not in [e.type for e in events]
+    await check_ledger(database, client)
+
+
+def later():
+    return stamp(datetime.now(UTC) + timedelta(hours=1))
+
+
+async def test_nothing_is_guessed_of_what_is_only_announced(client):
+    fields = {"symbol": "BTC", "size": "1", "entry_price": "1", "estimated": True}
+    refused = await client.refused("OpenPosition", **fields, pending=True)
+    assert [v.field for v in refused.violations] == ["estimated"]
+    refused = await client.refused("OpenPosition", **fields, as_of=later())
+    assert [v.field for v in refused.violations] == ["as_of"]

@@ -17,7 +17,7 @@ from position_service import ids
 from position_service.domain.algebra import Fee
 from position_service.domain.drift import Drift, DriftKey, DriftStatus
 from position_service.domain.events import Event, EventType, Funding, Trade
-from position_service.domain.position import Estimate, MarginMode, Position, Product, Side, Status
+from position_service.domain.position import Estimate, Guess, MarginMode, Position, Product, Side, Status
 from position_service.ledger import bodies, chain, codec, tables
 from position_service.ledger.feed import Feed, commits
 from tests.position_samples import NOW, position
@@ -58,7 +58,16 @@ positions = st.builds(
     funding=exact,
     other_funding=st.lists(st.tuples(texts, exact), max_size=2).map(tuple),
     estimates=st.lists(
-        st.builds(Estimate, st.integers(1, 2**63 - 1), times, st.sampled_from(Side), amounts, amounts, exact),
+        st.builds(
+            Estimate,
+            st.integers(1, 2**63 - 1),
+            times,
+            st.sampled_from(Side),
+            amounts,
+            amounts,
+            exact,
+            st.sampled_from(Guess),
+        ),
         max_size=2,
     ).map(tuple),
 )
@@ -154,6 +163,23 @@ OLD_BODY = (
     '"updated_at":"2026-03-01T12:00:00+00:00","venue":"hyperliquid"},"trade":{"executed_at":null,"fee":["0",""],'
     '"fill_id":"","price":"42000","realized":"0","size":"0.5"}}'
 )
+
+
+def test_estimates_that_were_written_before_are_read_and_would_be_written_alike():
+    """Of what was closed nothing has changed; what is opened at a guess says so."""
+    body = OLD_BODY.replace(
+        '"final_entry"', '"estimates":[[2,"2026-03-01T12:00:00+00:00","LONG","1","9","7"]],"final_entry"'
+    )
+    closed = Estimate(2, NOW, Side.LONG, Decimal(1), Decimal(9), Decimal(7))
+    held = position(revision=3, estimates=(closed,))
+    trade = Trade(Decimal("0.5"), Decimal(42000))
+    event = Event(3, NOW, EventType.OPENED, "main", held.position_id, "a", "r", "", trade=trade, after=held)
+    assert bodies.event_body(event) == body
+    assert codec.position_from_json(json.loads(body)["after"]) == held
+    later = replace(held, estimates=(replace(closed, kind=Guess.OPENED), replace(closed, kind=Guess.SPENT)))
+    written = bodies.event_body(replace(event, after=later))
+    assert '"1","9","7","OPENED"],[' in written
+    assert codec.position_from_json(json.loads(written)["after"]) == later
 
 
 def test_what_was_written_before_is_read_and_would_be_written_alike():

@@ -29,6 +29,13 @@ class ReconciliationStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RECONCILIATION_STATUS_FAILED: _ClassVar[ReconciliationStatus]
     RECONCILIATION_STATUS_PENDING: _ClassVar[ReconciliationStatus]
 
+class EstimateKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ESTIMATE_KIND_UNSPECIFIED: _ClassVar[EstimateKind]
+    ESTIMATE_KIND_CLOSED: _ClassVar[EstimateKind]
+    ESTIMATE_KIND_OPENED: _ClassVar[EstimateKind]
+    ESTIMATE_KIND_SPENT: _ClassVar[EstimateKind]
+
 class PositionEventType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     POSITION_EVENT_TYPE_UNSPECIFIED: _ClassVar[PositionEventType]
@@ -61,6 +68,10 @@ RECONCILIATION_STATUS_SYNCED: ReconciliationStatus
 RECONCILIATION_STATUS_DRIFT: ReconciliationStatus
 RECONCILIATION_STATUS_FAILED: ReconciliationStatus
 RECONCILIATION_STATUS_PENDING: ReconciliationStatus
+ESTIMATE_KIND_UNSPECIFIED: EstimateKind
+ESTIMATE_KIND_CLOSED: EstimateKind
+ESTIMATE_KIND_OPENED: EstimateKind
+ESTIMATE_KIND_SPENT: EstimateKind
 POSITION_EVENT_TYPE_UNSPECIFIED: PositionEventType
 POSITION_EVENT_TYPE_OPENING: PositionEventType
 POSITION_EVENT_TYPE_OPENED: PositionEventType
@@ -180,18 +191,20 @@ class FundingTotal(_message.Message):
     def __init__(self, currency: _Optional[str] = ..., amount: _Optional[str] = ...) -> None: ...
 
 class Estimate(_message.Message):
-    __slots__ = ("revision", "time", "side", "size", "price")
+    __slots__ = ("revision", "time", "side", "size", "price", "kind")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     SIDE_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     PRICE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     revision: int
     time: _timestamp_pb2.Timestamp
     side: _types_pb2.Side
     size: str
     price: str
-    def __init__(self, revision: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., side: _Optional[_Union[_types_pb2.Side, str]] = ..., size: _Optional[str] = ..., price: _Optional[str] = ...) -> None: ...
+    kind: EstimateKind
+    def __init__(self, revision: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., side: _Optional[_Union[_types_pb2.Side, str]] = ..., size: _Optional[str] = ..., price: _Optional[str] = ..., kind: _Optional[_Union[EstimateKind, str]] = ...) -> None: ...
 
 class Trade(_message.Message):
     __slots__ = ("size", "price", "fee", "realized_pnl", "fill_id", "executed_at", "funding")

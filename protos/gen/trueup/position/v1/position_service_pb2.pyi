@@ -16,7 +16,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class OpenPositionRequest(_message.Message):
-    __slots__ = ("account", "venue", "symbol", "asset", "request_id", "reason", "product", "side", "size", "entry_price", "leverage", "margin_mode", "liquidation_price", "fee", "fee_currency", "labels", "pending", "deadline")
+    __slots__ = ("account", "venue", "symbol", "asset", "request_id", "reason", "product", "side", "size", "entry_price", "leverage", "margin_mode", "liquidation_price", "fee", "fee_currency", "labels", "pending", "deadline", "estimated", "as_of")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,8 @@ class OpenPositionRequest(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     PENDING_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
     account: str
     venue: str
     symbol: str
@@ -60,7 +62,9 @@ class OpenPositionRequest(_message.Message):
     labels: _containers.ScalarMap[str, str]
     pending: bool
     deadline: _timestamp_pb2.Timestamp
-    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., request_id: _Optional[str] = ..., reason: _Optional[str] = ..., product: _Optional[_Union[_types_pb2.Product, str]] = ..., side: _Optional[_Union[_types_pb2.Side, str]] = ..., size: _Optional[str] = ..., entry_price: _Optional[str] = ..., leverage: _Optional[str] = ..., margin_mode: _Optional[_Union[_types_pb2.MarginMode, str]] = ..., liquidation_price: _Optional[str] = ..., fee: _Optional[str] = ..., fee_currency: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., pending: _Optional[bool] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    estimated: bool
+    as_of: _timestamp_pb2.Timestamp
+    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., request_id: _Optional[str] = ..., reason: _Optional[str] = ..., product: _Optional[_Union[_types_pb2.Product, str]] = ..., side: _Optional[_Union[_types_pb2.Side, str]] = ..., size: _Optional[str] = ..., entry_price: _Optional[str] = ..., leverage: _Optional[str] = ..., margin_mode: _Optional[_Union[_types_pb2.MarginMode, str]] = ..., liquidation_price: _Optional[str] = ..., fee: _Optional[str] = ..., fee_currency: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., pending: _Optional[bool] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., estimated: _Optional[bool] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class OpenPositionResponse(_message.Message):
     __slots__ = ("position", "revision")
@@ -71,7 +75,7 @@ class OpenPositionResponse(_message.Message):
     def __init__(self, position: _Optional[_Union[_position_pb2.Position, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class ConfirmOpenRequest(_message.Message):
-    __slots__ = ("position_id", "account", "venue", "symbol", "asset", "request_id", "expected_revision", "reason", "size", "entry_price", "fee", "fee_currency")
+    __slots__ = ("position_id", "account", "venue", "symbol", "asset", "request_id", "expected_revision", "reason", "size", "entry_price", "fee", "fee_currency", "estimated", "as_of")
     POSITION_ID_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     VENUE_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +88,8 @@ class ConfirmOpenRequest(_message.Message):
     ENTRY_PRICE_FIELD_NUMBER: _ClassVar[int]
     FEE_FIELD_NUMBER: _ClassVar[int]
     FEE_CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
     position_id: str
     account: str
     venue: str
@@ -96,7 +102,9 @@ class ConfirmOpenRequest(_message.Message):
     entry_price: str
     fee: str
     fee_currency: str
-    def __init__(self, position_id: _Optional[str] = ..., account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., request_id: _Optional[str] = ..., expected_revision: _Optional[int] = ..., reason: _Optional[str] = ..., size: _Optional[str] = ..., entry_price: _Optional[str] = ..., fee: _Optional[str] = ..., fee_currency: _Optional[str] = ...) -> None: ...
+    estimated: bool
+    as_of: _timestamp_pb2.Timestamp
+    def __init__(self, position_id: _Optional[str] = ..., account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., request_id: _Optional[str] = ..., expected_revision: _Optional[int] = ..., reason: _Optional[str] = ..., size: _Optional[str] = ..., entry_price: _Optional[str] = ..., fee: _Optional[str] = ..., fee_currency: _Optional[str] = ..., estimated: _Optional[bool] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ConfirmOpenResponse(_message.Message):
     __slots__ = ("position", "revision")

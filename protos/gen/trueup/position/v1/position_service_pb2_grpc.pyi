@@ -79,11 +79,11 @@ class PositionServiceStub:
     """RecordFills books executions and funding payments, atomically and in the order of their times. A fill opens, adds,
     reduces, closes or flips. A fill that is known already (account, venue, fill_id) is counted and skipped.
 
-    A fill that an estimated correction anticipated is not traded again. It is one when it closes the side the
-    correction closed and was executed no later than the correction was made. It restates the oldest such estimate, then
-    the next: an event takes back the guessed PnL, another books the true price and fee, also where the position has
-    ended since. What a fill has beyond the outstanding estimates is an ordinary trade. What a correction opened or
-    added is not an estimate and is never restated.
+    A fill that an estimated correction anticipated is not traded again. It is one when it closes the side that the
+    correction closed, or adds to the side that it opened or added to, and was executed no later than the state that was
+    corrected. It restates the oldest such estimate, then the next: an event takes back what the guess realised, if
+    anything, another books the true price and fee, also where the position has ended since. What a fill has beyond the
+    outstanding estimates is an ordinary trade.
 
     A funding payment belongs to the live position if that was opened by then, or by a fill of the same request; else to
     the first position of the instrument that ended at or after the payment; else, as the book may have learnt of it
@@ -129,7 +129,7 @@ class PositionServiceStub:
     """VerifyHistory walks the hash chain and names the first broken link."""
     PurgeClosedPositions: _aio.UnaryUnaryMultiCallable[_position_service_pb2.PurgeClosedPositionsRequest, _position_service_pb2.PurgeClosedPositionsResponse]
     """PurgeClosedPositions removes final positions from the tables; their history stays. A position with outstanding
-    estimates is kept until fills have restated them all.
+    estimates is kept until fills have restated them all, or they are settled.
     """
 
 class PositionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -269,11 +269,11 @@ class PositionServiceServicer(metaclass=_abc_1.ABCMeta):
         """RecordFills books executions and funding payments, atomically and in the order of their times. A fill opens, adds,
         reduces, closes or flips. A fill that is known already (account, venue, fill_id) is counted and skipped.
 
-        A fill that an estimated correction anticipated is not traded again. It is one when it closes the side the
-        correction closed and was executed no later than the correction was made. It restates the oldest such estimate, then
-        the next: an event takes back the guessed PnL, another books the true price and fee, also where the position has
-        ended since. What a fill has beyond the outstanding estimates is an ordinary trade. What a correction opened or
-        added is not an estimate and is never restated.
+        A fill that an estimated correction anticipated is not traded again. It is one when it closes the side that the
+        correction closed, or adds to the side that it opened or added to, and was executed no later than the state that was
+        corrected. It restates the oldest such estimate, then the next: an event takes back what the guess realised, if
+        anything, another books the true price and fee, also where the position has ended since. What a fill has beyond the
+        outstanding estimates is an ordinary trade.
 
         A funding payment belongs to the live position if that was opened by then, or by a fill of the same request; else to
         the first position of the instrument that ended at or after the payment; else, as the book may have learnt of it
@@ -373,7 +373,7 @@ class PositionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_position_service_pb2.PurgeClosedPositionsRequest, _abc.Awaitable[_position_service_pb2.PurgeClosedPositionsResponse]],
     ) -> _abc.Awaitable[_position_service_pb2.PurgeClosedPositionsResponse]:
         """PurgeClosedPositions removes final positions from the tables; their history stays. A position with outstanding
-        estimates is kept until fills have restated them all.
+        estimates is kept until fills have restated them all, or they are settled.
         """
 
 def add_PositionServiceServicer_to_server(servicer: PositionServiceServicer, server: _aio.Server) -> None: ...
