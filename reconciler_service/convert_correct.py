@@ -48,6 +48,7 @@ def _request(command: c.Command, finding: Finding, revision: int, reason: str, e
         fills = [_fill(one, command, finding) for one in command.fills]
         return pb.RecordFillsRequest(fills=fills, expected_revisions=[seen], **common)
     common |= {"venue": finding.venue, "symbol": finding.symbol}
+    guess: Any = {"estimated": True, "as_of": stamp(finding.observed_at or finding.requested_at)}
     if isinstance(command, c.Open):
         return pb.OpenPositionRequest(
             asset=finding.asset,
@@ -58,12 +59,13 @@ def _request(command: c.Command, finding: Finding, revision: int, reason: str, e
             leverage=decimal_text(command.leverage),
             margin_mode=_mode(command.margin_mode),
             liquidation_price=decimal_text(command.liquidation_price),
+            **guess,
             **common,
         )
     common["expected_revision"] = revision
     match command:
         case c.ConfirmOpen(size, price):
-            return pb.ConfirmOpenRequest(size=decimal_text(size), entry_price=decimal_text(price), **common)
+            return pb.ConfirmOpenRequest(size=decimal_text(size), entry_price=decimal_text(price), **guess, **common)
         case c.CancelOpen():
             return pb.CancelOpenRequest(**common)
         case c.CancelClose():
@@ -83,8 +85,7 @@ def _request(command: c.Command, finding: Finding, revision: int, reason: str, e
                 close_price=decimal_text(command.close_price),
                 reason_code=REASON_CODE,
                 evidence=evidence,
-                estimated=True,
-                as_of=stamp(finding.observed_at or finding.requested_at),
+                **guess,
                 **common,
             )
 

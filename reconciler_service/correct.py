@@ -3,7 +3,9 @@
 Decisions a reader should know:
 
 * APPLY_FILLS books the missed fills and nothing else, so the realised PnL is true. ADOPT_VENUE makes the book say what
-  the venue says; what it closes is priced by the closing fills, else the mark, else the entry price, and is estimated.
+  the venue says: by the missed fills as well where they add up, so that who tells them later finds them known. Where they
+  are not known it is a guess, which the fills that come restate: what it closes is priced by the mark, else the entry
+  price, what it opens or adds by the venue's entry price, else the mark.
 * A wrong setting is corrected by itself: exposure that is wrong as well is another case with a decision of its own.
   Wrong exposure brings the settings along, because a position that was traded has other ones.
 * What a venue does not say (no entry price, no liquidation price) stays as the book has it.
@@ -20,8 +22,10 @@ from enum import Enum
 from reconciler_service.explain import diff, shown
 from reconciler_service.findings import ZERO, Change, Finding, Kind
 from reconciler_service.holding import EXACT, STEP, Holding, book_fills, holding_of, trade
+from reconciler_service.missed import PRICE_NOISE
 from reconciler_service.model import BookPosition, BookState, MarginMode, Side, VenueFill, VenuePosition
 
+_SETTING_FIELDS = frozenset({"leverage", "margin_mode", "liquidation_price"})
 SETTINGS = frozenset({Kind.LEVERAGE, Kind.MARGIN_MODE, Kind.LIQUIDATION_PRICE})
 
 
@@ -68,7 +72,7 @@ class CancelClose: ...
 
 @dataclass(frozen=True, slots=True)
 class Adjust:
-    """None leaves a price as it is. What it closes is estimated."""
+    """None leaves a price as it is. The prices of what it closes or adds are estimated."""
 
     side: Side
     size: Decimal
@@ -151,20 +155,25 @@ def _opens_anew(booked: Holding, missed: Sequence[VenueFill]) -> bool:
 
 def _adopt(finding: Finding, missed: Sequence[VenueFill], quote: frozenset[str]) -> Plan:
     local, actual = finding.local, finding.actual
+    if missed and (local is None or _takes(local, missed)):
+        return _adopt_by_fills(finding, missed, quote)
     if local is None:
         return _open(finding, Holding())
     if local.state is BookState.OPENING:
         return _settle_opening(finding, local)
     if actual is None:
-        return _close(finding, local, missed, quote)
+        return _close(finding, local, missed)
     commands: tuple[Command, ...] = ()
     correction: tuple[Change, ...] = ()
     if local.state is BookState.CLOSING:
         commands, correction = (CancelClose(),), (Change("status", "CLOSING", "OPEN"),)
     booked, price = holding_of(local), _closing_price(finding, local, missed)
     entry = actual.entry_price
-    if entry is None and local.side is not actual.side:
-        entry = finding.mark if finding.mark is not None else local.entry_price
+    if local.side is not actual.side:
+        known = (entry, finding.mark, local.entry_price)
+        entry = next(one for one in known if one is not None)
+    elif finding.kind is not Kind.ENTRY_PRICE and entry is not None and _is_rounded(local.entry_price, entry):
+        entry = None
     after = _adjusted(booked, actual.signed_size, entry, price)
     if after != booked:
         closes = local.side is not actual.side or actual.size < local.size
@@ -172,6 +181,33 @@ def _adopt(finding: Finding, missed: Sequence[VenueFill], quote: frozenset[str])
     update, changes = _settings(local, actual)
     commands += (update,) if update != Update() else ()
     return Plan(commands, diff(booked, after) + changes + correction, estimated=after != booked)
+
+
+def _adopt_by_fills(finding: Finding, missed: Sequence[VenueFill], quote: frozenset[str]) -> Plan:
+    """The fills lead to the venue's size. Only an entry price that is another one is taken over as well."""
+    local, actual, booked = finding.local, finding.actual, holding_of(finding.local)
+    made = _apply(finding, missed, quote)
+    if actual is None:
+        return made
+    commands, after, entry = made.commands, book_fills(booked, missed, quote), actual.entry_price
+    correction = made.correction
+    assert after.entry is not None  # they lead to what the venue holds
+    is_wrong = entry is not None and not _is_rounded(after.entry, entry)
+    if entry is not None and is_wrong:
+        corrected = replace(after, cost=EXACT.multiply(entry, actual.size))
+        commands += (Adjust(actual.side, actual.size, entry, None),)
+        changes = diff(booked, corrected)
+        correction = changes + tuple(one for one in correction if one.field in _SETTING_FIELDS)
+    if local is not None and not _opens_anew(booked, missed):
+        update, changes = _settings(local, actual)
+        commands += (update,) if update != Update() else ()
+        correction += changes
+    return Plan(commands, correction, estimated=is_wrong)
+
+
+def _is_rounded(price: Decimal, shown_price: Decimal) -> bool:
+    """Whether a venue's average price may be the book's own, rounded: then the basis stays as it is, with all its digits."""
+    return abs(price - shown_price) <= EXACT.multiply(PRICE_NOISE, shown_price)
 
 
 def _open(finding: Finding, booked: Holding, otherwise: Decimal | None = None) -> Plan:
@@ -205,13 +241,9 @@ def _settle_opening(finding: Finding, local: BookPosition) -> Plan:
     return Plan(commands, correction, estimated=after != booked)
 
 
-def _close(finding: Finding, local: BookPosition, missed: Sequence[VenueFill], quote: frozenset[str]) -> Plan:
-    """The venue holds nothing: liquidated when its fills say so, closed otherwise."""
+def _close(finding: Finding, local: BookPosition, missed: Sequence[VenueFill]) -> Plan:
+    """The venue holds nothing, and no fills that can be booked say how it came to that."""
     booked, price = holding_of(local), _closing_price(finding, local, missed)
-    is_closed = all(fill.is_buy is not (local.side is Side.LONG) for fill in missed)
-    if is_closed and any(fill.liquidation for fill in missed):
-        # By its fills: told once more by the desk's own bot they are known, and trade nothing.
-        return _apply(finding, missed, quote)
     after = trade(booked, -booked.size, price)
     return Plan((Adjust(local.side, ZERO, None, price),), diff(booked, after), estimated=True)
 

@@ -157,7 +157,7 @@ async def test_what_the_book_has_not_is_opened_as_the_venue_says(desk: Desk) -> 
     desk.exchange.trade(scenario.DESK, "ARB", False, Decimal(900), Decimal("0.95"))
     drift = await found(desk, "ARB")
     answer = await resolve(desk, drift, ADOPT)
-    assert answer.estimated  # no fee is known to it
+    assert not answer.estimated  # it is opened by its fill
     assert await is_clean(desk, "ARB")
     position = await held(desk, "ARB")
     assert position is not None
@@ -292,31 +292,75 @@ async def test_an_attempt_that_was_cut_off_is_finished_by_the_next(desk: Desk) -
     assert await is_clean(desk, "BTC")
 
 
-async def test_what_was_adopted_is_restated_by_the_fill_when_it_arrives(desk: Desk) -> None:
-    """Funding comes between the case and the decision: it is no move of the position."""
-    (sold,) = desk.exchange.close(scenario.DESK, "SOL")
-    drift = await found(desk, "SOL")
+def told(sold: Any, symbol: str, fill_id: str = "") -> book_pb.Fill:
+    """A fill of the venue as the desk's own bot tells it."""
     at = Timestamp()
     at.FromMilliseconds(sold.time)
-    payment = book_pb.FundingPayment(symbol="SOL", payment_id="p1", amount="-0.25", paid_at=at)
-    await desk.book.RecordFills(book_pb.RecordFillsRequest(account=drift.account, funding=[payment]))
-    await resolve(desk, drift, ADOPT)
-    guessed = await ended(desk, "SOL")
-    assert (guessed.estimated_pnl, guessed.funding) == (guessed.realized_pnl, "-0.25")
-    assert Decimal(guessed.realized_pnl) == (sold.price - Decimal("98.5")) * 120
-    fill = book_pb.Fill(
-        symbol="SOL",
-        fill_id=str(sold.tid),
-        is_buy=False,
+    return book_pb.Fill(
+        symbol=symbol,
+        fill_id=fill_id or str(sold.tid),
+        is_buy=sold.is_buy,
         size=f"{sold.size:f}",
         price=f"{sold.price:f}",
         fee=f"{sold.fee:f}",
         fee_currency=sold.fee_token,
         executed_at=at,
     )
+
+
+async def test_what_was_adopted_is_restated_by_the_fill_when_it_arrives(desk: Desk) -> None:
+    """Funding comes between the case and the decision: it is no move of the position."""
+    desk.venue.fault(Kind.LOST_FILLS)
+    (sold,) = desk.exchange.close(scenario.DESK, "SOL")
+    drift = await found(desk, "SOL")
+    fill = told(sold, "SOL")
+    payment = book_pb.FundingPayment(symbol="SOL", payment_id="p1", amount="-0.25", paid_at=fill.executed_at)
+    await desk.book.RecordFills(book_pb.RecordFillsRequest(account=drift.account, funding=[payment]))
+    await resolve(desk, drift, ADOPT)
+    guessed = await ended(desk, "SOL")
+    assert (guessed.estimated_pnl, guessed.funding) == (guessed.realized_pnl, "-0.25")
+    assert guessed.realized_pnl != "0"
     answer = await desk.book.RecordFills(book_pb.RecordFillsRequest(account=drift.account, fills=[fill]))
     assert answer.restated == 1
     assert await is_clean(desk, "SOL")
     final = await ended(desk, "SOL")
     assert Decimal(final.realized_pnl) == (sold.price - Decimal("98.5")) * 120 - sold.fee
     assert (final.position_id, final.estimated_pnl, final.funding) == (guessed.position_id, "0", "-0.25")
+
+
+CHANGES = [
+    pytest.param("BTC", True, "0.1", "0.6", id="grown"),
+    pytest.param("BTC", False, "0.2", "0.3", id="reduced"),
+    pytest.param("BTC", False, "0.7", "0.2", id="turned"),
+    pytest.param("ARB", False, "900", "900", id="opened"),
+    pytest.param("BTC", False, "0.5", "0", id="closed"),
+]
+
+
+@pytest.mark.parametrize("are_known", [True, False])
+@pytest.mark.parametrize(("symbol", "is_buy", "amount", "size"), CHANGES)
+async def test_what_was_adopted_is_not_counted_again_when_a_bot_tells_its_fills(
+    desk: Desk, symbol: str, is_buy: bool, amount: str, size: str, are_known: bool
+) -> None:
+    if not are_known:
+        desk.venue.fault(Kind.LOST_FILLS)
+    (done,) = desk.exchange.trade(scenario.DESK, symbol, is_buy, Decimal(amount))
+    drift = await found(desk, symbol)
+    answer = await resolve(desk, drift, ADOPT)
+    assert answer.estimated is not are_known
+    fill = told(done, symbol, drift.explanation.evidence[0].id if are_known else "")
+    booked = await desk.book.RecordFills(book_pb.RecordFillsRequest(account=drift.account, fills=[fill]))
+    assert (booked.applied, booked.duplicates, booked.restated) == ((0, 1, 0) if are_known else (1, 0, 1))
+    assert await is_clean(desk, symbol)
+    position = await held(desk, symbol)
+    assert (position.size if position else "0") == size
+    history = await desk.book.ListPositionHistory(book_pb.ListPositionHistoryRequest(symbol=symbol))
+    everyone = {event.position_id: event.after for event in history.events}.values()
+    booked_at = {"BTC": Decimal(42000) * Decimal("0.5"), "ARB": Decimal(0)}[symbol]
+    # What it cost, less what it brought: the same on both ways, to the last digit.
+    traded = done.price * done.size * (1 if is_buy else -1)
+    value = sum(Decimal(one.cost_basis) * (1 if one.side == 1 else -1) for one in everyone)
+    realized = sum(Decimal(one.realized_pnl) for one in everyone)
+    assert value - realized == booked_at + traded + done.fee
+    assert {one.estimated_pnl for one in everyone} == {"0"}
+    assert not [estimate for one in everyone for estimate in one.estimates]
