@@ -25,6 +25,7 @@ from position_service.domain.position import (
     Estimate,
     Guess,
     Instrument,
+    LiquidationPrice,
     MarginMode,
     Mark,
     Position,
@@ -280,13 +281,14 @@ class Seen(NamedTuple):
     mark: Mark | None
     status: Verdict
     last_ok: datetime | None
+    said: LiquidationPrice | None  # by the venue
 
 
 def seen(p: Position, view: View) -> Seen:
-    """A position with what a view adds to it: its mark, and what reconciliation found. A final one needs neither."""
+    """A position with what a view adds to it: its mark, and what reconciliation found and heard. A final one needs none of it."""
     if p.status.is_final:
-        return Seen(p, None, Verdict.PENDING, None)
-    return Seen(p, view.mark(p.instrument), *verdict(view, p))
+        return Seen(p, None, Verdict.PENDING, None, None)
+    return Seen(p, view.mark(p.instrument), *verdict(view, p), view.liquidation_price(p.position_id))
 
 
 def valued(now: Seen, rules: risk.Rules) -> pb.Position:
@@ -296,18 +298,23 @@ def valued(now: Seen, rules: risk.Rules) -> pb.Position:
     if p.status.is_final:
         return message
     message.initial_margin = canonical(risk.initial_margin(p))
-    if estimate := risk.estimated_liquidation(p, rules):
+    if now.said and (observed := risk.observed_liquidation(p, now.said)):
+        message.venue_liquidation_price = canonical(observed)
+        message.venue_liquidation_observed_at.FromDatetime(now.said.observed_at)
+    elif estimate := risk.estimated_liquidation(p, rules):
         message.estimated_liquidation_price = canonical(estimate)
     if now.mark:
-        _add_valuation(message, p, now.mark, rules)
+        _add_valuation(message, p, now.mark, rules, now.said)
     message.reconciliation_status = _VERDICT_PB[now.status]
     if now.last_ok is not None:
         message.last_reconciled_at.FromDatetime(now.last_ok)
     return message
 
 
-def _add_valuation(message: pb.Position, p: Position, mark: Mark, rules: risk.Rules) -> None:
-    valuation = risk.value(p, mark.price, rules)
+def _add_valuation(
+    message: pb.Position, p: Position, mark: Mark, rules: risk.Rules, said: LiquidationPrice | None
+) -> None:
+    valuation = risk.value(p, mark.price, rules, said)
     message.mark_price = canonical(mark.price)
     message.mark_observed_at.FromDatetime(mark.observed_at)
     message.unrealized_pnl = canonical(valuation.unrealized_pnl)
@@ -317,7 +324,7 @@ def _add_valuation(message: pb.Position, p: Position, mark: Mark, rules: risk.Ru
     if valuation.distance_percent is not None and valuation.margin_ratio is not None:
         message.liquidation_distance_percent = canonical(valuation.distance_percent)
         message.margin_ratio = canonical(valuation.margin_ratio)
-    message.at_risk = risk.is_at_risk(p, mark.price, rules)
+    message.at_risk = risk.is_at_risk(p, mark.price, rules, said)
 
 
 def summary(s: Summary, revision: int) -> svc.GetPortfolioSummaryResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from position_service.domain import commands as c
 from position_service.domain.drift import Drift, DriftKey, DriftStatus, Finding
 from position_service.domain.errors import InvalidValue
 from position_service.domain.events import Check, Event
+from position_service.domain.position import LiquidationPrice, Side
 from position_service.ledger.codec import dumps
 
 # The server's fields of a Drift: they are not part of what the Reconciler describes.
@@ -42,6 +44,7 @@ _SUBSTANCE = {
     pb.DRIFT_KIND_ALLOCATION: (),  # the same; from too much to too little is news
     pb.DRIFT_KIND_EQUITY: (),  # here, when the gap turns, or has another digit
 }
+_SIDES = {types_pb2.SIDE_LONG: Side.LONG, types_pb2.SIDE_SHORT: Side.SHORT}
 _SIZES = ("side", "size")
 MOST_KEY_LENGTH = 128  # four times as many bytes, in up to four columns
 
@@ -61,6 +64,14 @@ def record_run(r: svc.RecordRunRequest) -> c.RecordRun:
         findings=tuple(_finding(finding, f"findings[{i}]") for i, finding in enumerate(r.findings)),
         resolved=tuple(UUID(drift_id) for drift_id in r.resolved_drift_ids),
     )
+
+
+def liquidation_prices(r: svc.RecordLiquidationPricesRequest) -> c.RecordLiquidationPrices:
+    at = time_of(r, "observed_at")
+    assert at is not None  # required by the contract
+    seen = ((h.symbol, _SIDES[h.side], Decimal(h.size), Decimal(h.price) if h.price else None) for h in r.holdings)
+    holdings = tuple((symbol, LiquidationPrice(side, size, price, at)) for symbol, side, size, price in seen)
+    return c.RecordLiquidationPrices(r.account, r.venue, holdings)
 
 
 def _uuid(field: str, text: str) -> UUID:

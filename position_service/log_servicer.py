@@ -52,6 +52,19 @@ class ReconciliationLogServicer(rpc.ReconciliationLogServiceServicer):
                 drift.CopyFrom(convert.drift(await self._drift(UUID(drift.drift_id))))
         return answer
 
+    async def RecordLiquidationPrices(
+        self, request: svc.RecordLiquidationPricesRequest, context: Any
+    ) -> svc.RecordLiquidationPricesResponse:
+        def respond(draft: Draft) -> svc.RecordLiquidationPricesResponse:
+            applied = len(draft.liquidation_prices)
+            ignored = len(request.holdings) - applied
+            return svc.RecordLiquidationPricesResponse(applied=applied, ignored=ignored, revision=draft.revision)
+
+        command, about = convert.liquidation_prices(request), self._contexts.of(request)
+        answer = await self._ledger.write(command, request, about, respond, svc.RecordLiquidationPricesResponse)
+        assert isinstance(answer, svc.RecordLiquidationPricesResponse)
+        return answer
+
     async def TransitionDrift(self, request: svc.TransitionDriftRequest, context: Any) -> svc.TransitionDriftResponse:
         command = convert.transition(request)
 

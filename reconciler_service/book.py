@@ -30,7 +30,7 @@ from reconciler_service.findings import OpenCase
 from reconciler_service.model import BookPosition
 
 PAGE = 1_000  # the most the contract allows
-MARKS = 5_000  # a request; the contract allows 10 000, a message 4 MiB
+MARKS = 5_000  # a request, of liquidation prices too; the contract allows 10 000, a message 4 MiB
 READ_S = 10.0
 WRITE_S = 30.0
 ACTOR = "reconciler"  # who confirms and ends cases; what people and policies do bears their names
@@ -161,6 +161,17 @@ class Book:
         for start in range(0, len(prices), MARKS):
             request = position_service_pb2.UpdatePricesRequest(prices=prices[start : start + MARKS])
             await self._positions.UpdatePrices(request, timeout=WRITE_S)
+
+    async def push_liquidation_prices(
+        self, request: reconciliation_log_service_pb2.RecordLiquidationPricesRequest
+    ) -> None:
+        """Store what a venue says of an account's holdings; the newest observation of a position wins."""
+        for start in range(0, len(request.holdings), MARKS):
+            part = reconciliation_log_service_pb2.RecordLiquidationPricesRequest(
+                account=request.account, venue=request.venue, observed_at=request.observed_at
+            )
+            part.holdings.extend(request.holdings[start : start + MARKS])
+            await self.log.RecordLiquidationPrices(part, timeout=WRITE_S, metadata=on_behalf(ACTOR))
 
     async def record(
         self, run: drift_pb2.Run, findings: Sequence[drift_pb2.Drift], resolved: Sequence[str]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from trueup.position.v1 import position_pb2, position_service_pb2
+from trueup.position.v1 import position_pb2, position_service_pb2, reconciliation_log_service_pb2
 from trueup.reconciler.v1 import reconciler_service_pb2
 from trueup.types.v1 import drift_pb2, types_pb2
 
@@ -264,6 +264,27 @@ def prices(snapshot: Snapshot, scope: ScopeReading) -> list[position_service_pb2
         for symbol, mark in snapshot.marks
         if mark > 0 and symbol in symbols
     ]
+
+
+def liquidation_prices(
+    snapshot: Snapshot, scope: ScopeReading
+) -> reconciliation_log_service_pb2.RecordLiquidationPricesRequest:
+    """What a scope that was read completely says of what can be liquidated; as old as the state it stands in."""
+    held = [one for one in scope.positions if one.size and one.product is not Product.SPOT]
+    return reconciliation_log_service_pb2.RecordLiquidationPricesRequest(
+        account=snapshot.account,
+        venue=snapshot.venue,
+        observed_at=stamp(scope.observed_at or snapshot.requested_at),
+        holdings=[
+            reconciliation_log_service_pb2.HoldingLiquidation(
+                symbol=one.symbol,
+                side=getattr(types_pb2, f"SIDE_{one.side.value}"),
+                size=decimal_text(one.size),
+                price=decimal_text(one.liquidation_price) if one.liquidation_price else "",
+            )
+            for one in (held if scope.outcome is Outcome.OK else ())
+        ],
+    )
 
 
 def changes(made: Iterable[Change]) -> list[drift_pb2.Change]:

@@ -58,7 +58,6 @@ def _request(command: c.Command, finding: Finding, revision: int, reason: str, e
             entry_price=decimal_text(command.price),
             leverage=decimal_text(command.leverage),
             margin_mode=_mode(command.margin_mode),
-            liquidation_price=decimal_text(command.liquidation_price),
             **guess,
             **common,
         )

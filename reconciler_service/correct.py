@@ -9,6 +9,8 @@ Decisions a reader should know:
 * A wrong setting is corrected by itself: exposure that is wrong as well is another case with a decision of its own.
   Wrong exposure brings the settings along, because a position that was traded has other ones.
 * What a venue does not say (no entry price, no liquidation price) stays as the book has it.
+* The venue's liquidation price is an observation of every cycle and no part of the book, which would keep it when the
+  next trade moves it. One that somebody has given is corrected.
 * A position the fills open anew takes its settings from the venue.
 """
 
@@ -53,7 +55,6 @@ class Open:
     price: Decimal
     leverage: Decimal | None
     margin_mode: MarginMode | None
-    liquidation_price: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def _apply(finding: Finding, missed: Sequence[VenueFill], quote: frozenset[str])
     commands: tuple[Command, ...] = (BookFills(tuple(missed), actual.leverage if actual else None),)
     correction = diff(booked, book_fills(booked, missed, quote))
     if actual is not None and _opens_anew(booked, missed):
-        opened = Update(margin_mode=actual.margin_mode, liquidation_price=actual.liquidation_price)
+        opened = Update(margin_mode=actual.margin_mode)
         commands += (opened,) if opened != Update() else ()
         correction += _changes(local, replace(opened, leverage=actual.leverage))
     return Plan(commands, correction)
@@ -217,8 +218,8 @@ def _open(finding: Finding, booked: Holding, otherwise: Decimal | None = None) -
     price = next((one for one in (actual.entry_price, finding.mark, otherwise) if one is not None), None)
     if price is None:
         raise NotCorrectable("the venue names neither an entry price nor a mark: open the position with a price")
-    settings = Update(actual.leverage, actual.margin_mode, actual.liquidation_price)
-    opening = Open(actual.side, actual.size, price, settings.leverage, settings.margin_mode, settings.liquidation_price)
+    settings = Update(actual.leverage, actual.margin_mode)
+    opening = Open(actual.side, actual.size, price, settings.leverage, settings.margin_mode)
     after = Holding(actual.signed_size, EXACT.multiply(price, actual.size))
     return Plan((opening,), diff(booked, after) + _changes(None, settings), estimated=True)
 
@@ -273,10 +274,11 @@ def _adjusted(booked: Holding, size: Decimal, entry: Decimal | None, price: Deci
 
 def _settings(local: BookPosition, actual: VenuePosition) -> tuple[Update, tuple[Change, ...]]:
     """The settings that the venue names and the book has otherwise."""
+    given = local.liquidation_price
     update = Update(
         leverage=None if actual.leverage == local.leverage else actual.leverage,
         margin_mode=None if actual.margin_mode is local.margin_mode else actual.margin_mode,
-        liquidation_price=None if actual.liquidation_price == local.liquidation_price else actual.liquidation_price,
+        liquidation_price=None if given is None or actual.liquidation_price == given else actual.liquidation_price,
     )
     return update, _changes(local, update)
 

@@ -220,15 +220,18 @@ class Cycle:
         return await self._equity.look(looks, run_id)
 
     async def _push_marks(self, sights: Sequence[_Sight]) -> None:
-        """Marks are a by-product: the next cycle brings newer ones, so their failure is only worth a line."""
+        """Marks and liquidation prices are by-products: the next cycle brings newer ones, so their failure is only worth a
+        line."""
         checks = [check for sight in sights for check in sight.checks.values()]
         # Desks hold the same instruments: of each, the newest mark is pushed.
         checks.sort(key=lambda check: check.scope.observed_at or check.snapshot.requested_at)
         prices = {(p.venue, p.symbol): p for check in checks for p in convert.prices(check.snapshot, check.scope)}
         try:
             await self._book.push_marks(list(prices.values()))
+            for check in checks:
+                await self._book.push_liquidation_prices(convert.liquidation_prices(check.snapshot, check.scope))
         except grpc.aio.AioRpcError as error:
-            _log.warning("marks not stored", code=error.code().name, detail=error.details())
+            _log.warning("marks or liquidation prices not stored", code=error.code().name, detail=error.details())
 
     def _summarise(self, run: drift_pb2.Run, sights: Sequence[_Sight], shares: Findings, worth: EquityFindings) -> None:
         run.finished_at.FromDatetime(self._clock())

@@ -64,6 +64,7 @@ class Desk:
         for check in draft.checks.values():
             self.book.put_check(check)
         self.book.marks.update(draft.marks)
+        self.book.liquidation_prices.update(draft.liquidation_prices)
         self.known_fills |= set(draft.fills)
         self.known_payments |= set(draft.payments)
         self.events += draft.events

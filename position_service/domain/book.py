@@ -11,7 +11,7 @@ from uuid import UUID
 
 from position_service.domain.drift import Drift, DriftKey
 from position_service.domain.events import Check, Event
-from position_service.domain.position import Instrument, Key, Mark, Position
+from position_service.domain.position import Instrument, Key, LiquidationPrice, Mark, Position
 
 # Why positions and names are indexed by hand: a command must find its position in constant time among 100 000.
 FillKey = tuple[str, str, str]  # account, venue, fill id
@@ -31,6 +31,7 @@ class View(Protocol):
     def owing(self, key: Key) -> Iterable[Position]: ...
     def ended(self, key: Key) -> Iterable[Position]: ...
     def mark(self, instrument: Instrument) -> Mark | None: ...
+    def liquidation_price(self, position_id: UUID) -> LiquidationPrice | None: ...
     def drift(self, drift_id: UUID) -> Drift | None: ...
     def open_drift(self, key: DriftKey) -> Drift | None: ...
     def drifts_on(self, key: Key) -> Iterable[UUID]: ...
@@ -51,6 +52,7 @@ class Book:
     time: datetime | None = None
     positions: dict[UUID, Position] = field(default_factory=dict)
     marks: dict[Instrument, Mark] = field(default_factory=dict)
+    liquidation_prices: dict[UUID, LiquidationPrice] = field(default_factory=dict)  # of live positions, as venues say
     drifts: dict[UUID, Drift] = field(default_factory=dict)
     _by_age: list[UUID] = field(default_factory=list)  # ascending; ended positions are left in it for a while
     _by_key: dict[Key, UUID] = field(default_factory=dict)
@@ -91,6 +93,9 @@ class Book:
     def mark(self, instrument: Instrument) -> Mark | None:
         return self.marks.get(instrument)
 
+    def liquidation_price(self, position_id: UUID) -> LiquidationPrice | None:
+        return self.liquidation_prices.get(position_id)
+
     def drift(self, drift_id: UUID) -> Drift | None:
         return self.drifts.get(drift_id)
 
@@ -120,6 +125,9 @@ class Book:
         for drift in draft.drifts.values():
             self.put_drift(drift)
         self.marks.update(draft.marks)
+        for position_id, seen in draft.liquidation_prices.items():
+            if position_id in self.positions:
+                self.liquidation_prices[position_id] = seen
         for check in draft.checks.values():
             self.put_check(check)
         if draft.events:
@@ -145,6 +153,7 @@ class Book:
         if position.status.is_final:
             if self.positions.pop(position_id, None) is not None:
                 self._unindex(position)
+                self.liquidation_prices.pop(position_id, None)
             return
         if position_id not in self.positions:
             self._age(position_id)
@@ -202,6 +211,7 @@ class Draft:
         self.base = base
         self.events: list[Event] = []
         self.marks: dict[Instrument, Mark] = {}
+        self.liquidation_prices: dict[UUID, LiquidationPrice] = {}
         self.checks: dict[CheckKey, Check] = {}
         self.positions: dict[UUID, Position] = {}
         self.drifts: dict[UUID, Drift] = {}
@@ -249,6 +259,9 @@ class Draft:
 
     def mark(self, instrument: Instrument) -> Mark | None:
         return self.marks.get(instrument) or self.base.mark(instrument)
+
+    def liquidation_price(self, position_id: UUID) -> LiquidationPrice | None:
+        return self.liquidation_prices.get(position_id) or self.base.liquidation_price(position_id)
 
     def drift(self, drift_id: UUID) -> Drift | None:
         changed = self.drifts.get(drift_id)
@@ -319,6 +332,7 @@ class Draft:
         for drift in other.drifts.values():
             self.put_drift(drift)
         self.marks.update(other.marks)
+        self.liquidation_prices.update(other.liquidation_prices)
         self.checks.update(other.checks)
         self.fills.update(other.fills)
         self.payments.update(other.payments)

@@ -11,7 +11,7 @@ from uuid import UUID
 from position_service.domain.algebra import NO_FEE, Fee
 from position_service.domain.drift import DriftStatus, Finding
 from position_service.domain.events import Check, Funding
-from position_service.domain.position import Instrument, MarginMode, Mark, Product, Side
+from position_service.domain.position import Instrument, LiquidationPrice, MarginMode, Mark, Product, Side
 from position_service.domain.record import record
 
 
@@ -189,6 +189,15 @@ class UpdatePrices:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordLiquidationPrices:
+    """What a venue says of an account's holdings, by symbol."""
+
+    account: str
+    venue: str
+    holdings: tuple[tuple[str, LiquidationPrice], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordRun:
     """``run`` is its description as JSON text, opaque here."""
 
@@ -228,4 +237,4 @@ PositionCommand = (
     | Adjust
     | RecordFills
 )
-Command = PositionCommand | UpdatePrices | RecordRun | TransitionDrift
+Command = PositionCommand | UpdatePrices | RecordLiquidationPrices | RecordRun | TransitionDrift

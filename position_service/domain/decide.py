@@ -25,6 +25,7 @@ RULES: dict[type, Callable[[Any, Draft, Context], None]] = {
     c.Adjust: adjust.adjust,
     c.RecordFills: fills.record_fills,
     c.UpdatePrices: watching.update_prices,
+    c.RecordLiquidationPrices: watching.record_liquidation_prices,
     c.RecordRun: watching.record_run,
     c.TransitionDrift: watching.transition,
 }

@@ -45,7 +45,7 @@ class Summary:
         if mark is None:
             self.missing_marks.add(position.instrument)
             return
-        self.at_risk += is_at_risk(position, mark.price, rules)
+        self.at_risk += is_at_risk(position, mark.price, rules, view.liquidation_price(position.position_id))
         if mark.observed_at < self.oldest:
             self.old_marks.add(position.instrument)
             return
@@ -62,8 +62,9 @@ def at_risk(view: View, positions: Iterable[Position], rules: Rules) -> list[Pos
     found = []
     for position in positions:
         mark = view.mark(position.instrument)
-        if mark is not None and is_at_risk(position, mark.price, rules):
-            distance = distance_percent(position, mark.price, rules)
+        seen = view.liquidation_price(position.position_id)
+        if mark is not None and is_at_risk(position, mark.price, rules, seen):
+            distance = distance_percent(position, mark.price, rules, seen)
             assert distance is not None  # nothing without a liquidation price is at risk
             found.append((distance, position.position_id, position))
     return [position for _, _, position in sorted(found, key=lambda entry: entry[:2])]

@@ -70,6 +70,16 @@ class Mark:
     observed_at: datetime
 
 
+@record
+class LiquidationPrice:
+    """What a venue says of a holding: at which price it liquidates it. None: it names none."""
+
+    side: Side
+    size: Decimal
+    price: Decimal | None
+    observed_at: datetime
+
+
 class Guess(Enum):
     """What a correction has guessed the price of."""
 
@@ -119,7 +129,7 @@ class Position:
     status: Status
     leverage: Decimal
     margin_mode: MarginMode | None
-    liquidation_price: Decimal | None
+    liquidation_price: Decimal | None  # given by whoever keeps the book; what the venue says stands beside it
     realized: Decimal
     peak: Decimal
     opened_at: datetime

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from position_service.domain.numbers import ZERO, shown
-from position_service.domain.position import Position, Product, Status
+from position_service.domain.position import LiquidationPrice, Position, Product, Status
 
 HUNDRED = Decimal(100)
 _HALF = Decimal("0.5")
@@ -58,19 +58,28 @@ def estimated_liquidation(position: Position, rules: Rules) -> Decimal | None:
     return shown(position.cost * (leverage - sign) / (position.size * (leverage - sign * kept))) or None
 
 
-def liquidation(position: Position, rules: Rules) -> Decimal | None:
-    """The price that decides: the given one, else the estimate."""
+def observed_liquidation(position: Position, seen: LiquidationPrice | None) -> Decimal | None:
+    """The venue's own price, as far as it is about this position: what has traded since has another one."""
+    if seen is None or seen.size != position.size or seen.side is not position.side:
+        return None
+    return seen.price
+
+
+def liquidation(position: Position, rules: Rules, seen: LiquidationPrice | None = None) -> Decimal | None:
+    """The price that decides: what the venue says, else the given one, else the estimate."""
+    if seen is not None and (observed := observed_liquidation(position, seen)) is not None:
+        return observed
     given = position.liquidation_price
     return estimated_liquidation(position, rules) if given is None else given
 
 
-def value(position: Position, mark: Decimal, rules: Rules) -> Valuation:
-    """Value a live position at a mark."""
+def value(position: Position, mark: Decimal, rules: Rules, seen: LiquidationPrice | None = None) -> Valuation:
+    """Value a live position at a mark; ``seen`` is what its venue says of it."""
     sign = position.side.sign
     notional = position.size * mark
     gain = (notional - position.cost) * sign
     percent = gain / position.cost * HUNDRED if position.cost else ZERO
-    ratio = _margin_ratio(position, mark, rules)
+    ratio = _margin_ratio(position, mark, rules, seen)
     return Valuation(
         unrealized_pnl=shown(gain),
         pnl_percent=shown(percent),
@@ -81,26 +90,28 @@ def value(position: Position, mark: Decimal, rules: Rules) -> Valuation:
     )
 
 
-def _margin_ratio(position: Position, mark: Decimal, rules: Rules) -> Decimal | None:
+def _margin_ratio(position: Position, mark: Decimal, rules: Rules, seen: LiquidationPrice | None) -> Decimal | None:
     """(mark - liquidation) / mark * sign: how far the price may go against us; negative once crossed."""
-    price = liquidation(position, rules)
+    price = liquidation(position, rules, seen)
     return None if price is None else (mark - price) / mark * position.side.sign
 
 
-def distance_percent(position: Position, mark: Decimal, rules: Rules) -> Decimal | None:
+def distance_percent(
+    position: Position, mark: Decimal, rules: Rules, seen: LiquidationPrice | None = None
+) -> Decimal | None:
     """That in percent."""
-    ratio = _margin_ratio(position, mark, rules)
+    ratio = _margin_ratio(position, mark, rules, seen)
     return None if ratio is None else shown(ratio * HUNDRED)
 
 
-def is_at_risk(position: Position, mark: Decimal | None, rules: Rules) -> bool:
+def is_at_risk(position: Position, mark: Decimal | None, rules: Rules, seen: LiquidationPrice | None = None) -> bool:
     """True when a live position is within the threshold of its liquidation price, or beyond it.
 
     An announced one never is: it holds nothing yet.
     """
     if mark is None or not position.size or position.status is Status.OPENING:
         return False
-    if (price := liquidation(position, rules)) is None:
+    if (price := liquidation(position, rules, seen)) is None:
         return False
     # Multiplied out: no division, no rounding, the same answer.
     return (mark - price) * HUNDRED * position.side.sign <= rules.threshold * mark

@@ -94,13 +94,14 @@ def emit(
 
 
 def watch_risk(draft: Draft, context: Context, position: Position) -> Position:
-    """Append RISK_ENTERED or RISK_LEFT when the newest mark says something else than the position."""
+    """Append RISK_ENTERED or RISK_LEFT when the newest mark and liquidation price say something else than the position."""
     return judge_risk(draft, context, position, draft.mark(position.instrument))
 
 
 def judge_risk(draft: Draft, context: Context, position: Position, mark: Mark | None) -> Position:
     """The same by a mark that is known to be the newest."""
-    at_risk = is_at_risk(position, mark.price if mark else None, context.rules)
+    seen = draft.liquidation_price(position.position_id)
+    at_risk = is_at_risk(position, mark.price if mark else None, context.rules, seen)
     if at_risk == position.at_risk:
         return position
     type_ = EventType.RISK_ENTERED if at_risk else EventType.RISK_LEFT

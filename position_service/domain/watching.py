@@ -1,4 +1,4 @@
-"""What is observed rather than done: marks, reconciliation runs, the moves of drift cases."""
+"""What is observed rather than done: marks, liquidation prices, reconciliation runs, the moves of drift cases."""
 
 from __future__ import annotations
 
@@ -37,6 +37,19 @@ def update_prices(command: c.UpdatePrices, draft: Draft, context: Context) -> No
         for position_id in draft.holders(instrument):
             if position := draft.position(position_id):
                 judge_risk(draft, context, position, mark)
+
+
+def record_liquidation_prices(command: c.RecordLiquidationPrices, draft: Draft, context: Context) -> None:
+    """The newest observation of a live position wins; only crossing the risk threshold is an event."""
+    for symbol, seen in command.holdings:
+        if seen.observed_at > context.now + MOST_AHEAD:
+            raise InvalidValue("observed_at", "lies in the future, and would outlive every true one")
+        held = draft.held(Key(command.account, command.venue, symbol))
+        known = draft.liquidation_price(held.position_id) if held else None
+        if held is None or (known.observed_at >= seen.observed_at if known else seen.price is None):
+            continue
+        draft.liquidation_prices[held.position_id] = seen
+        watch_risk(draft, context, held)
 
 
 def record_run(command: c.RecordRun, draft: Draft, context: Context) -> None:

@@ -90,6 +90,7 @@ _PARTS = (
     sql.FILLS,
     sql.PAYMENTS,
     sql.MARKS,
+    sql.LIQUIDATION_PRICES,
     sql.CHECKS,
     sql.DRIFTS,
     sql.RUNS,
@@ -158,10 +159,14 @@ def _encode(batch: Batch, decided: Draft, hash_: bytes) -> bytes:
 
 
 def _encode_state(batch: Batch, old: Head) -> None:
-    """Add the rows of what is now: only the last state of each position, mark, check and drift."""
+    """Add the rows of what is now: only the last state of each position, mark, liquidation price, check and drift."""
     draft, tick = batch.draft, old.tick + 1
     batch.rows[sql.POSITIONS] = [codec.position_row(p) for p in draft.positions.values()]
     batch.rows[sql.MARKS] = [(*i, m.price, m.observed_at, tick) for i, m in draft.marks.items()]
+    batch.rows[sql.LIQUIDATION_PRICES] = [
+        (position_id, seen.side.value, seen.size, seen.price, seen.observed_at, tick)
+        for position_id, seen in draft.liquidation_prices.items()
+    ]
     batch.rows[sql.DRIFTS] = [(*codec.drift_row(d), tick) for d in draft.drifts.values()]
     batch.rows[sql.CHECKS] = [
         (*c[:-1], codec.dumps(c[-1]), tick) for c in (astuple(check) for check in draft.checks.values())
@@ -169,5 +174,5 @@ def _encode_state(batch: Batch, old: Head) -> None:
 
 
 def _next_tick(batch: Batch, old: Head) -> int:
-    side = batch.rows[sql.MARKS] or batch.rows[sql.CHECKS] or batch.rows[sql.DRIFTS]
+    side = any(batch.rows[part] for part in (sql.MARKS, sql.LIQUIDATION_PRICES, sql.CHECKS, sql.DRIFTS))
     return old.tick + 1 if side else old.tick

@@ -16,7 +16,16 @@ from position_service.domain.algebra import Fee
 from position_service.domain.drift import Drift, DriftKey, DriftStatus
 from position_service.domain.events import Check, Event, EventType, Funding, Trade
 from position_service.domain.numbers import canonical
-from position_service.domain.position import Estimate, Guess, MarginMode, Position, Product, Side, Status
+from position_service.domain.position import (
+    Estimate,
+    Guess,
+    LiquidationPrice,
+    MarginMode,
+    Position,
+    Product,
+    Side,
+    Status,
+)
 from position_service.ledger import tables
 
 NOTHING = "[]"
@@ -255,6 +264,11 @@ def event_from_row(row: Mapping[str, Any], before: Position | None = None) -> Ev
         commit=row["commit_revision"],
         hash=row["hash"],
     )
+
+
+def liquidation_price_from_row(row: Mapping[str, Any]) -> LiquidationPrice:
+    """What a venue says of a position, from its row of ``liquidation_prices``."""
+    return LiquidationPrice(Side(row["side"]), row["size"], row["price"], row["observed_at"])
 
 
 def check_from_row(row: Mapping[str, Any]) -> Check:

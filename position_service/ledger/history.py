@@ -30,6 +30,11 @@ SELECT revision, commit_revision, type, account, subject, actor, request_id, rea
        CASE WHEN time >= '0001-01-02' AND time < '9999-12-31' THEN time END AS time
 FROM events WHERE revision BETWEEN $1 AND $2 ORDER BY revision"""
 
+_PURGE = """
+WITH gone AS (DELETE FROM positions WHERE {condition} RETURNING position_id),
+     theirs AS (DELETE FROM liquidation_prices WHERE position_id IN (SELECT position_id FROM gone))
+SELECT count(*) FROM gone"""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -142,7 +147,7 @@ class History:
         condition = "closed_at < $1 AND (estimates = '[]' OR closed_at < $2)"  # none was made after the end
         query = f"SELECT count(*) FROM positions WHERE {condition}"
         if not dry_run:
-            query = f"WITH gone AS (DELETE FROM positions WHERE {condition} RETURNING 1) SELECT count(*) FROM gone"
+            query = _PURGE.format(condition=condition)
         async with self._store.reading() as connection:
             return int(await connection.fetchval(query, closed_before, settled_before))
 

@@ -263,15 +263,19 @@ async def _final(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record],
 
 
 class _Side(NamedTuple):
-    """Marks, checks and open drifts with their counters: what changes without an event."""
+    """Marks, liquidation prices, checks and open drifts with their counters: what changes without an event."""
 
     marks: list[asyncpg.Record]
+    liquidation_prices: list[asyncpg.Record]
     checks: list[asyncpg.Record]
     drifts: list[asyncpg.Record]
 
     def put(self, book: Book) -> None:
         for row in self.marks:
             book.marks[Instrument(row["venue"], row["symbol"])] = Mark(row["price"], row["observed_at"])
+        for row in self.liquidation_prices:
+            if row["position_id"] in book.positions:  # not of what has ended: its rows stay until they are purged
+                book.liquidation_prices[row["position_id"]] = codec.liquidation_price_from_row(row)
         for row in self.checks:
             book.put_check(codec.check_from_row(row))
         for row in self.drifts:
@@ -281,6 +285,7 @@ class _Side(NamedTuple):
 async def _side(connection: asyncpg.Connection, after_tick: int) -> _Side:
     return _Side(
         await connection.fetch("SELECT * FROM marks WHERE tick > $1", after_tick),
+        await connection.fetch("SELECT * FROM liquidation_prices WHERE tick > $1", after_tick),
         await connection.fetch("SELECT * FROM checks WHERE tick > $1", after_tick),
         await connection.fetch("SELECT * FROM drifts WHERE tick > $1 AND status <> 'RESOLVED'", after_tick),
     )

@@ -141,6 +141,18 @@ marks = sa.Table(
     sa.Index("marks_by_tick", "tick"),
 )
 
+liquidation_prices = sa.Table(
+    "liquidation_prices",
+    metadata,
+    sa.Column("position_id", sa.Uuid, primary_key=True),
+    _text("side"),
+    sa.Column("size", _AMOUNT, nullable=False),
+    sa.Column("price", _AMOUNT),
+    sa.Column("observed_at", _TIME, nullable=False),
+    sa.Column("tick", sa.BigInteger, nullable=False),
+    sa.Index("liquidation_prices_by_tick", "tick"),
+)
+
 checks = sa.Table(
     "checks",
     metadata,

@@ -92,7 +92,6 @@ def result(tally: Tally, seed: int, seconds: float) -> dict[str, object]:
         "detected": tally.detected.total(),
         "false": len(tally.false),
         "missed": len(tally.missed),
-        "liquidation_prices_moved": tally.liquidation_moved,
         "differing_at_the_end": len(tally.differing),
         "cycles_to_detect_p50": statistics.median(rounds),
         "cycles_to_detect_p99": rounds[min(len(rounds) - 1, len(rounds) * 99 // 100)],

@@ -42,10 +42,6 @@ ALLOWED = {
     UNBOOKED: {UNBOOKED},
 }
 
-# Adopting a venue's position books its liquidation price too. The next trade moves it at the venue, and nobody tells
-# the book: that is a true difference, adopted as it comes, and counted apart.
-MOVES_BY_ITSELF = "LIQUIDATION_PRICE"
-
 CALLS = ("clearinghouseState", "userFillsByTime", "meta", "perpDexs")
 FAULTS: dict[Kind, dict[str, object]] = {
     Kind.HTTP_429: {},
@@ -80,7 +76,6 @@ class Tally:
     detected: Counter[str] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
     resolved: Counter[str] = field(default_factory=Counter)
-    liquidation_moved: int = 0  # cases about a liquidation price that trading has moved away from the adopted one
     faults: Counter[str] = field(default_factory=Counter)
     rounds_to_detect: list[int] = field(default_factory=list)
     false: list[str] = field(default_factory=list)
@@ -164,9 +159,7 @@ class Soak:
             self.tally.resolved[drift.resolution] += 1
         else:
             one.open_drifts[drift.drift_id] = kind
-            if kind == MOVES_BY_ITSELF and drift.local.liquidation_price != drift.actual.liquidation_price:
-                self.tally.liquidation_moved += 1
-            elif kind not in ALLOWED.get(one.planted, ()):
+            if kind not in ALLOWED.get(one.planted, ()):
                 self.tally.false.append(f"{drift.account} {drift.symbol} {kind}: {drift.summary}")
             elif kind == one.planted:
                 cause = drift_pb2.DriftCause.Name(drift.explanation.cause).removeprefix("DRIFT_CAUSE_")
@@ -260,7 +253,7 @@ class Soak:
 
     async def _resolve(self, drift_id: str, kind: str) -> None:
         """Refusals are ordinary: the case may be over, or show what is no longer so. The next round asks again."""
-        adopt = kind in {LEVERAGE, "ENTRY_PRICE", MOVES_BY_ITSELF} or self._random.random() < 0.5
+        adopt = kind in {LEVERAGE, "ENTRY_PRICE"} or self._random.random() < 0.5
         action = pb.RESOLVE_ACTION_ADOPT_VENUE if adopt else pb.RESOLVE_ACTION_APPLY_FILLS
         request = pb.ResolveDriftRequest(drift_id=drift_id, action=action, reason="soak")
         try:

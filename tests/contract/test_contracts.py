@@ -33,6 +33,7 @@ RPCS = {
     """,
     "trueup.position.v1.ReconciliationLogService": """
         RecordRun ListRuns GetRun ListDrifts GetDrift TransitionDrift WatchDrifts AcquireLease
+        RecordLiquidationPrices
     """,
     "trueup.reconciler.v1.ReconcilerService": """
         Reconcile GetStatus GetLastRun ListRuns ValidateAllocation ListDrifts GetDrift AcknowledgeDrift SnoozeDrift

@@ -34,6 +34,8 @@ AMOUNTS = {
     ("positions", "final_entry"): False,
     ("positions", "funding"): True,
     ("marks", "price"): False,
+    ("liquidation_prices", "size"): False,
+    ("liquidation_prices", "price"): False,
 }
 
 
@@ -95,6 +97,14 @@ def db_dialect():
 async def insert(connection, table, **values):
     if table == "positions":
         await insert_position(connection, **values)
+    elif table == "liquidation_prices":
+        size, price = values.get("size", "1"), values.get("price", "1")
+        await connection.execute(
+            "INSERT INTO liquidation_prices VALUES (gen_random_uuid(), 'LONG', $1::text::numeric(38,18),"
+            " $2::text::numeric(38,18), now(), 1)",
+            str(size),
+            str(price),
+        )
     else:
         await connection.execute(
             "INSERT INTO marks VALUES ('v', 's', $1::text::numeric(38,18), now(), 1)", str(values["price"])
@@ -104,6 +114,7 @@ async def insert(connection, table, **values):
 async def test_the_row_the_others_are_variations_of_is_accepted(connection):
     await insert(connection, "positions")
     await insert(connection, "marks", price="1")
+    await insert(connection, "liquidation_prices")
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "-0.000000000000000001", "1e61"])

@@ -13,7 +13,7 @@ from trueup.position.v1 import position_service_pb2 as svc
 
 from position_service import convert, polled
 from position_service.domain.book import Book
-from position_service.domain.position import Mark
+from position_service.domain.position import LiquidationPrice, Mark
 from position_service.domain.risk import Rules
 from position_service.polled import Polled
 from tests.position_samples import NOW, check, position
@@ -68,6 +68,16 @@ def test_a_new_mark_changed_position_or_check_is_seen(ask, book):
     grown, encoded = ask()
     assert (grown.size, encoded) == ("1", 5)
     assert ask()[1] == 5
+
+
+def test_what_the_venue_says_of_it_is_seen(ask, book):
+    ask()
+    (held,) = book.positions.values()
+    book.liquidation_prices[held.position_id] = LiquidationPrice(held.side, held.size, Decimal(38_000), NOW)
+    known, encoded = ask()
+    assert (known.venue_liquidation_price, encoded) == ("38000", 2)
+    book.liquidation_prices[held.position_id] = LiquidationPrice(held.side, held.size, Decimal(38_000), LATER)
+    assert ask()[1] == 3
 
 
 def test_only_so_many_are_remembered(ask, book):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC
 from decimal import Decimal
 from typing import Any
@@ -103,14 +103,13 @@ class Book:
         match command:
             case c.BookFills(fills, leverage):
                 return d.RecordFills("main", tuple(self._fill(one, leverage) for one in fills))
-            case c.Open(side, size, price, leverage, mode, liquidation):
+            case c.Open(side, size, price, leverage, mode):
                 return open_(
                     str(size),
                     str(price),
                     side=p.Side[side.value],
                     leverage=leverage or Decimal(1),
                     margin_mode=p.MarginMode[mode.value] if mode else None,
-                    liquidation_price=liquidation,
                     estimated=True,
                 )
             case c.ConfirmOpen(size, price):
@@ -270,6 +269,20 @@ def test_a_setting_is_corrected_by_itself() -> None:
     assert not made.estimated
 
 
+def test_a_liquidation_price_is_corrected_where_one_was_given_and_taken_over_nowhere_else() -> None:
+    """It stands beside the position, as the venue says it: the book would keep it when the next trade moves it."""
+    grown: dict[str, Any] = {"size": "0.6", "liquidation_price": Decimal(37_000), "leverage": Decimal(7)}
+    made = check(ADOPT, findings(booked(), held(**grown))[0])
+    assert made.commands[-1] == c.Update(Decimal(7), None, Decimal(37_000))
+    bare = booked(liquidation_price=None)
+    for finding in findings(bare, held(**grown)):
+        assert check(ADOPT, finding).commands[-1] == c.Update(Decimal(7))
+    assert not findings(bare, held(liquidation_price=Decimal(37_000)))
+    opened = check(ADOPT, find(None, held())).commands[0]
+    assert isinstance(opened, c.Open)
+    assert "liquidation_price" not in {field.name for field in fields(opened)}
+
+
 def test_wrong_exposure_brings_the_settings_along() -> None:
     finding = findings(booked(), held("0.6", leverage=Decimal(10)))[0]
     made = check(ADOPT, finding)
@@ -368,7 +381,7 @@ def test_fills_that_open_bring_the_settings_of_the_venue() -> None:
     short = held("0.2", side=m.Side.SHORT, margin_mode=m.MarginMode.ISOLATED)
     flip = next(each for each in findings(booked(), short) if each.kind is Kind.SIDE)
     made = check(APPLY, flip, fill("-0.7"))
-    assert made.commands[1:] == (c.Update(None, m.MarginMode.ISOLATED, Decimal(38000)),)
+    assert made.commands[1:] == (c.Update(None, m.MarginMode.ISOLATED),)
     assert diff(made)["margin_mode"] == ("CROSS", "ISOLATED")
     bare = held("0.2", leverage=None, margin_mode=None, liquidation_price=None)
     assert check(APPLY, find(None, bare), fill("0.2")).commands == (c.BookFills((fill("0.2"),), None),)

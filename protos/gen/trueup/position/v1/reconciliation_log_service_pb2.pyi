@@ -35,6 +35,40 @@ class RecordRunResponse(_message.Message):
     revision: int
     def __init__(self, run: _Optional[_Union[_drift_pb2.Run, _Mapping]] = ..., drifts: _Optional[_Iterable[_Union[_drift_pb2.Drift, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...
 
+class HoldingLiquidation(_message.Message):
+    __slots__ = ("symbol", "side", "size", "price")
+    SYMBOL_FIELD_NUMBER: _ClassVar[int]
+    SIDE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    symbol: str
+    side: _types_pb2.Side
+    size: str
+    price: str
+    def __init__(self, symbol: _Optional[str] = ..., side: _Optional[_Union[_types_pb2.Side, str]] = ..., size: _Optional[str] = ..., price: _Optional[str] = ...) -> None: ...
+
+class RecordLiquidationPricesRequest(_message.Message):
+    __slots__ = ("account", "venue", "observed_at", "holdings")
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    VENUE_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_AT_FIELD_NUMBER: _ClassVar[int]
+    HOLDINGS_FIELD_NUMBER: _ClassVar[int]
+    account: str
+    venue: str
+    observed_at: _timestamp_pb2.Timestamp
+    holdings: _containers.RepeatedCompositeFieldContainer[HoldingLiquidation]
+    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., observed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., holdings: _Optional[_Iterable[_Union[HoldingLiquidation, _Mapping]]] = ...) -> None: ...
+
+class RecordLiquidationPricesResponse(_message.Message):
+    __slots__ = ("applied", "ignored", "revision")
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
+    IGNORED_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    applied: int
+    ignored: int
+    revision: int
+    def __init__(self, applied: _Optional[int] = ..., ignored: _Optional[int] = ..., revision: _Optional[int] = ...) -> None: ...
+
 class ListRunsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]

@@ -41,6 +41,11 @@ class ReconciliationLogServiceStub:
                 request_serializer=trueup_dot_position_dot_v1_dot_reconciliation__log__service__pb2.RecordRunRequest.SerializeToString,
                 response_deserializer=trueup_dot_position_dot_v1_dot_reconciliation__log__service__pb2.RecordRunResponse.FromString,
                 _registered_method=True)
+        self.RecordLiquidationPrices = channel.unary_unary(
+                '/trueup.position.v1.ReconciliationLogService/RecordLiquidationPrices',
+                request_serializer=trueup_dot_position_dot_v1_dot_reconciliation__log__service__pb2.RecordLiquidationPricesRequest.SerializeToString,
+                response_deserializer=trueup_dot_position_dot_v1_dot_reconciliation__log__service__pb2.RecordLiquidationPricesResponse.FromString,
+                _registered_method=True)
         self.ListRuns = channel.unary_unary(
                 '/trueup.position.v1.ReconciliationLogService/ListRuns',
                 request_serializer=trueup_dot_position_dot_v1_dot_reconciliation__log__service__pb2.ListRunsRequest.SerializeToString,
@@ -87,6 +92,17 @@ class ReconciliationLogServiceServicer:
         """RecordRun stores a run, its verdicts and its drift transitions, atomically. Repeating it changes nothing.
 
         Errors: INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordLiquidationPrices(self, request, context):
+        """RecordLiquidationPrices keeps what a venue says of an account's holdings, beside the positions: no event but where one
+        crosses the risk threshold. The newest observation of a position wins, and it counts for as long as the position has
+        that side and size. Instruments without a live position are passed over.
+
+        Errors: INVALID_ARGUMENT for a time in the future.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,6 +178,11 @@ def add_ReconciliationLogServiceServicer_to_server(servicer, server):
                     request_deserializer=trueup_dot_position_dot_v1_dot_reconciliation__log__service__pb2.RecordRunRequest.FromString,
                     response_serializer=trueup_dot_position_dot_v1_dot_reconciliation__log__service__pb2.RecordRunResponse.SerializeToString,
             ),
+            'RecordLiquidationPrices': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordLiquidationPrices,
+                    request_deserializer=trueup_dot_position_dot_v1_dot_reconciliation__log__service__pb2.RecordLiquidationPricesRequest.FromString,
+                    response_serializer=trueup_dot_position_dot_v1_dot_reconciliation__log__service__pb2.RecordLiquidationPricesResponse.SerializeToString,
+            ),
             'ListRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRuns,
                     request_deserializer=trueup_dot_position_dot_v1_dot_reconciliation__log__service__pb2.ListRunsRequest.FromString,
@@ -227,6 +248,33 @@ class ReconciliationLogService:
             '/trueup.position.v1.ReconciliationLogService/RecordRun',
             trueup_dot_position_dot_v1_dot_reconciliation__log__service__pb2.RecordRunRequest.SerializeToString,
             trueup_dot_position_dot_v1_dot_reconciliation__log__service__pb2.RecordRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordLiquidationPrices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trueup.position.v1.ReconciliationLogService/RecordLiquidationPrices',
+            trueup_dot_position_dot_v1_dot_reconciliation__log__service__pb2.RecordLiquidationPricesRequest.SerializeToString,
+            trueup_dot_position_dot_v1_dot_reconciliation__log__service__pb2.RecordLiquidationPricesResponse.FromString,
             options,
             channel_credentials,
             insecure,

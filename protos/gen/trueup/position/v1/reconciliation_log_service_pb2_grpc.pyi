@@ -23,6 +23,13 @@ class ReconciliationLogServiceStub:
 
     Errors: INVALID_ARGUMENT.
     """
+    RecordLiquidationPrices: _aio.UnaryUnaryMultiCallable[_reconciliation_log_service_pb2.RecordLiquidationPricesRequest, _reconciliation_log_service_pb2.RecordLiquidationPricesResponse]
+    """RecordLiquidationPrices keeps what a venue says of an account's holdings, beside the positions: no event but where one
+    crosses the risk threshold. The newest observation of a position wins, and it counts for as long as the position has
+    that side and size. Instruments without a live position are passed over.
+
+    Errors: INVALID_ARGUMENT for a time in the future.
+    """
     ListRuns: _aio.UnaryUnaryMultiCallable[_reconciliation_log_service_pb2.ListRunsRequest, _reconciliation_log_service_pb2.ListRunsResponse]
     """ListRuns lists runs, newest first."""
     GetRun: _aio.UnaryUnaryMultiCallable[_reconciliation_log_service_pb2.GetRunRequest, _reconciliation_log_service_pb2.GetRunResponse]
@@ -70,6 +77,19 @@ class ReconciliationLogServiceServicer(metaclass=_abc_1.ABCMeta):
         """RecordRun stores a run, its verdicts and its drift transitions, atomically. Repeating it changes nothing.
 
         Errors: INVALID_ARGUMENT.
+        """
+
+    @_abc_1.abstractmethod
+    def RecordLiquidationPrices(
+        self,
+        request: _reconciliation_log_service_pb2.RecordLiquidationPricesRequest,
+        context: _aio.ServicerContext[_reconciliation_log_service_pb2.RecordLiquidationPricesRequest, _abc.Awaitable[_reconciliation_log_service_pb2.RecordLiquidationPricesResponse]],
+    ) -> _abc.Awaitable[_reconciliation_log_service_pb2.RecordLiquidationPricesResponse]:
+        """RecordLiquidationPrices keeps what a venue says of an account's holdings, beside the positions: no event but where one
+        crosses the risk threshold. The newest observation of a position wins, and it counts for as long as the position has
+        that side and size. Instruments without a live position are passed over.
+
+        Errors: INVALID_ARGUMENT for a time in the future.
         """
 
     @_abc_1.abstractmethod
