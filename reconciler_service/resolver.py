@@ -42,7 +42,7 @@ from reconciler_service.venues import VenueError
 KEPT = "KEEP_LOCAL"
 _OPEN = "CONFIRMED, ACKNOWLEDGED, SNOOZED"
 _Event = position_pb2.PositionEventType
-# Events that leave what is held as it is: size, side, price and settings.
+# Events that leave what is held as it is: size, side, settings, and the price but for what was guessed of it.
 _HARMLESS = {
     _Event.POSITION_EVENT_TYPE_RISK_ENTERED,
     _Event.POSITION_EVENT_TYPE_RISK_LEFT,
@@ -51,8 +51,8 @@ _HARMLESS = {
     _Event.POSITION_EVENT_TYPE_FUNDING,
 }
 
+_TRIES = 4  # of a correction whose position others move
 # What a command is refused with when the position was moved between the look at it and the command.
-_TRIES = 4
 _FASTER = {"STALE_REVISION", "POSITION_NOT_FOUND", "POSITION_ALREADY_OPEN"}
 
 
