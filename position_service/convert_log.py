@@ -34,6 +34,7 @@ _OURS = (
     "reason",
     "revision",
     "run_id",
+    "checked_revision",
 )
 # What must differ for the disagreement itself to have changed, by kind; sizes and side for every other kind.
 _SUBSTANCE = {
@@ -151,8 +152,14 @@ def _finding(drift: pb.Drift, field: str) -> Finding:
         substance=dumps([substance, drift.explanation.cause] + (["noted"] if drift.note else [])),
         seen_at=last,
         first_seen=first,
-        local_revision=drift.local.revision if drift.HasField("local") else None,
+        local_revision=_compared_at(drift),
     )
+
+
+def _compared_at(drift: pb.Drift) -> int | None:
+    if drift.HasField("checked_revision"):
+        return drift.checked_revision
+    return drift.local.revision if drift.HasField("local") else None
 
 
 def transition(r: svc.TransitionDriftRequest) -> c.TransitionDrift:

@@ -28,6 +28,7 @@ from reconciler_service import convert
 from reconciler_service.convert_correct import Correction
 from reconciler_service.findings import OpenCase
 from reconciler_service.model import BookPosition
+from reconciler_service.since import Step
 
 PAGE = 1_000  # the most the contract allows
 MARKS = 5_000  # a request, of liquidation prices too; the contract allows 10 000, a message 4 MiB
@@ -118,10 +119,14 @@ class Book:
 
     async def touched(self, account: str, venue: str, after_revision: int) -> set[str]:
         """The symbols of which the book changed after a revision, live ones or not."""
+        return {step.symbol for step in await self.steps(account, venue, after_revision)}
+
+    async def steps(self, account: str, venue: str, after_revision: int) -> list[Step]:
+        """What the book did about the instruments of a desk after a revision, in its order."""
         request = position_service_pb2.ListPositionHistoryRequest(
             account=account, venue=venue, after_revision=after_revision
         )
-        return {event.after.symbol for event in await self.history(request)}
+        return [convert.step(event) for event in await self.history(request)]
 
     async def history(self, request: position_service_pb2.ListPositionHistoryRequest) -> list[PositionEvent]:
         """Read every event that matches, whatever its page."""

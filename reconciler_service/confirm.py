@@ -3,7 +3,8 @@
 One look is never enough: fills are in flight, venues cache. A finding is confirmed by a second snapshot, requested
 later and of a later state, that shows the same fact while the book's position has not moved; a value that moved starts
 again. What trades all the time would start again for ever, so there is a second, longer rule: the same difference in
-every look for a while is no fill in flight, however both sides moved. An open case is over when two looks in a row do
+every look for a while is no fill in flight, however both sides moved, unless the book has learned meanwhile that the
+first of them had met one. An open case is over when two looks in a row do
 not show it. What was not read completely says nothing: suspicions and cases in it stay as they are.
 """
 
@@ -42,6 +43,7 @@ class Suspicion:
     agreed_at: datetime | None = None  # the last good look before it, which showed nothing wrong
     level_since: datetime | None = None  # request time of the first look that showed this difference
     level_looks: int = 1
+    anchor: Finding | None = None  # what that look showed
 
     @property
     def is_confirmed(self) -> bool:
@@ -53,7 +55,12 @@ class Suspicion:
     @property
     def since(self) -> datetime:
         """Since when it is seen, by the rule that confirms it."""
-        return self.level_since or self.first_seen if self.looks == 1 and self.is_confirmed else self.first_seen
+        return self.level_since or self.first_seen if self.is_level else self.first_seen
+
+    @property
+    def is_level(self) -> bool:
+        """Whether only the longer rule confirms it."""
+        return self.looks == 1 and self.is_confirmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +141,22 @@ def doubt_again(memory: Memory, keys: Collection[Key]) -> Memory:
     return replace(memory, suspicions=suspicions)
 
 
+def refute(verdict: Verdict, keys: Collection[Key]) -> Verdict:
+    """Begin again with what the book has shown to have been in flight: those looks were level by chance."""
+
+    def again(one: Suspicion) -> Suspicion:
+        at = one.finding.requested_at
+        return Suspicion(one.finding, at, 1, one.agreed_at, at, anchor=one.finding)
+
+    suspicions = {key: again(one) if key in keys else one for key, one in verdict.memory.suspicions.items()}
+    return replace(
+        verdict,
+        memory=replace(verdict.memory, suspicions=suspicions),
+        confirmed=tuple(one for one in verdict.confirmed if one.finding.key not in keys),
+        suspected=(*verdict.suspected, *(suspicions[key] for key in keys)),
+    )
+
+
 def is_conclusive(look: Look, symbol: str, product: Product | None, kind: Kind) -> bool:
     """Whether the absence of a finding of this kind in this look means that there is none.
 
@@ -158,14 +181,14 @@ def _weigh(memory: Memory, look: Look, finding: Finding, moved: Collection[str])
     old, at = memory.suspicions.get(finding.key), finding.requested_at
     if old is None:
         scope = scope_of(look.snapshot, finding.product, finding.symbol)
-        return Suspicion(finding, at, 1, memory.good_at.get(scope.scope) if scope else None, at)
+        return Suspicion(finding, at, 1, memory.good_at.get(scope.scope) if scope else None, at, anchor=finding)
     was = old.finding
     if was.fact == finding.fact and was.booked == finding.booked and finding.symbol not in moved:
         if _is_behind(finding, old):
             return replace(old, finding=finding, looks=1)
         return replace(old, finding=finding, looks=old.looks + 1, level_looks=old.level_looks + 1)
     if finding.kind not in EXPOSURE or was.size_delta != finding.size_delta:
-        return Suspicion(finding, at, 1, old.agreed_at, at)
+        return Suspicion(finding, at, 1, old.agreed_at, at, anchor=finding)
     counts = not _is_behind(finding, None)
     return replace(old, finding=finding, first_seen=at, looks=1, level_looks=old.level_looks + counts)
 

@@ -18,7 +18,7 @@ from trueup.types.v1 import drift_pb2, types_pb2
 
 from reconciler_service.confirm import Suspicion
 from reconciler_service.describe import severity, summary
-from reconciler_service.findings import Change, Explanation, Finding, Key, Kind, OpenCase
+from reconciler_service.findings import ZERO, Change, Explanation, Finding, Key, Kind, OpenCase
 from reconciler_service.health import Health, Push
 from reconciler_service.model import (
     BookPosition,
@@ -33,6 +33,7 @@ from reconciler_service.model import (
     VenuePosition,
 )
 from reconciler_service.overview import Overview
+from reconciler_service.since import Step
 from reconciler_service.wording import plain
 
 Sent = TypeVar("Sent", bound=Message)
@@ -131,6 +132,21 @@ def book_position(sent: position_pb2.Position) -> BookPosition | None:
     )
 
 
+def step(sent: position_pb2.PositionEvent) -> Step:
+    """What an event of the book did to what is held."""
+    before, after = book_position(sent.before), book_position(sent.after)
+    held = after.signed_size if after else ZERO
+    return Step(
+        revision=sent.revision,
+        symbol=sent.after.symbol,
+        position_id=sent.position_id,
+        is_live=after is not None,
+        change=_EDGE.subtract(held, before.signed_size if before else ZERO),
+        executed_at=moment(sent.trade.executed_at) if sent.trade.HasField("executed_at") else None,
+        in_transit=any(held.in_transit for held in (before, after) if held is not None),
+    )
+
+
 def open_case(sent: drift_pb2.Drift) -> OpenCase | None:
     """An open drift case of a kind that snapshots can show; None for others."""
     kind = _KINDS.get(sent.kind)
@@ -146,7 +162,11 @@ def key(sent: drift_pb2.Drift) -> Key | None:
 
 
 def drift(
-    one: Suspicion, explanation: Explanation | None, read_at: datetime, run_id: str, note: str = ""
+    one: Suspicion,
+    explanation: Explanation | None,
+    read_at: datetime,
+    run_id: str,
+    note: str = "",
 ) -> drift_pb2.Drift:
     """A finding as RecordRun takes it: without id; status and counters are the ledger's. None: not confirmed yet.
 

@@ -38,7 +38,7 @@ class Finding:
     substance: str
     seen_at: datetime
     first_seen: datetime
-    local_revision: int | None = None  # of the position it was compared with, 0 for none; None: not about a position
+    local_revision: int | None = None  # of the position at which it stands, 0 for none; None: not about a position
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def record_run(command: c.RecordRun, draft: Draft, context: Context) -> None:
 
 
 def _still_true(finding: Finding, draft: Draft) -> bool:
-    """Whether the book still stands where the finding was made: what was booked since may have settled it."""
+    """Whether the book still stands where the finding was checked: what was booked since may have settled it."""
     if finding.local_revision is None:
         return True
     held = draft.held(Key(*finding.key[:3]))

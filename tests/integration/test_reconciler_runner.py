@@ -8,14 +8,14 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import grpc
 import pytest
-from trueup.position.v1 import position_service_pb2, position_service_pb2_grpc
+from trueup.position.v1 import position_service_pb2, position_service_pb2_grpc, reconciliation_log_service_pb2
 from trueup.types.v1 import drift_pb2
 
 from grpckit.channel import connect
@@ -58,8 +58,6 @@ class Running:
 
 
 async def triggers(book: Book) -> list[str]:
-    from trueup.position.v1 import reconciliation_log_service_pb2
-
     runs = await book.log.ListRuns(reconciliation_log_service_pb2.ListRunsRequest())
     return [run.trigger for run in reversed(runs.runs)]
 
@@ -453,7 +451,9 @@ async def test_a_position_that_moves_before_the_run_is_recorded_is_no_drift(book
     class Late(TestVenue):
         async def fills(self, since: Any, symbols: Any = ()) -> Any:
             await stub.IncreasePosition(
-                position_service_pb2.IncreasePositionRequest(asset="BTC/USD", size="0.1", price="42000")
+                position_service_pb2.IncreasePositionRequest(
+                    asset="BTC/USD", size="0.1", price="42000", request_id="the one that was in flight"
+                )
             )
             return []
 
@@ -462,6 +462,122 @@ async def test_a_position_that_moves_before_the_run_is_recorded_is_no_drift(book
     assert not (await Cycle(book, RULES).run([desk], "request")).drifts
     again = await Cycle(book, RULES).run([desk], "request")
     assert (list(again.drifts), again.run.suspected) == ([], 0), "the fill was in flight"
+
+
+BARE = {"leverage": None, "margin_mode": None, "liquidation_price": None}
+
+
+class Traded(TestVenue):
+    """A venue that trades on between the last look and the record, in step with the book."""
+
+    def __init__(self, stub: Any) -> None:
+        super().__init__([held("0.6", **BARE)])
+        self.stub = stub
+        self.done = 0
+        self.then: list[Callable[[], Awaitable[None]]] = []  # what happens before the next runs are recorded
+        self.is_told = True  # whether the book learns when it was executed
+
+    async def trade(self, size: str, at: datetime | None = None) -> None:
+        """Book a buy that the venue made some time ago, or makes now."""
+        self.done += 1
+        if at is None:
+            self.change("BTC", size=self.positions["BTC"].size + Decimal(size))
+        done = position_service_pb2.Fill(symbol="BTC", asset="BTC/USD", fill_id=f"f{self.done}", is_buy=True)
+        done.size, done.price = size, "42000"
+        done.executed_at.FromDatetime(at or datetime.now(UTC))
+        if self.is_told:
+            await self.stub.RecordFills(position_service_pb2.RecordFillsRequest(fills=[done]))
+        else:
+            request = position_service_pb2.IncreasePositionRequest(asset="BTC/USD", size=size, price="42000")
+            await self.stub.IncreasePosition(request)
+
+    async def fills(self, since: Any, symbols: Any = ()) -> Any:
+        """Asked for evidence, which is before the run is recorded."""
+        if self.then:
+            await self.then.pop(0)()
+        return []
+
+
+@pytest.fixture
+async def traded(book: Book, position: Any) -> Traded:
+    """A book that misses 0.1 BTC."""
+    stub = position_service_pb2_grpc.PositionServiceStub(position.channel)
+    await stub.OpenPosition(
+        position_service_pb2.OpenPositionRequest(asset="BTC/USD", symbol="BTC", size="0.5", entry_price="42000")
+    )
+    return Traded(stub)
+
+
+async def test_a_position_that_trades_on_before_the_run_is_recorded_has_its_case(book: Book, traded: Traded) -> None:
+    traded.then = [lambda: traded.trade("0.1")] * 2
+    desk = desk_of(traded)
+    (drift,) = (await Cycle(book, RULES).run([desk], "request")).drifts
+    assert (drift.size_delta, drift.local.size, drift.actual.size) == ("0.1", "0.5", "0.6"), "as the look saw it"
+    assert not drift.HasField("checked_revision")
+    # What was booked without a time may have been what was missing: the next look tells.
+    traded.is_told, traded.then = False, [lambda: traded.trade("0.1")]
+    await book.move(
+        reconciliation_log_service_pb2.TransitionDriftRequest(
+            drift_id=drift.drift_id, status=drift_pb2.DRIFT_STATUS_RESOLVED
+        )
+    )
+    assert not (await Cycle(book, RULES).run([desk], "request")).drifts
+    traded.then = [lambda: traded.trade("0.09")]
+    (drift,) = (await Cycle(book, RULES).run([desk], "request")).drifts
+    assert drift.size_delta == "0.1"
+
+
+async def test_what_is_booked_late_before_the_run_is_recorded_is_no_drift(book: Book, traded: Traded) -> None:
+    async def both() -> None:
+        await traded.trade("0.2")
+        await traded.trade("0.1", at=datetime.now(UTC) - timedelta(minutes=1))
+
+    traded.then = [both]
+    desk = desk_of(traded)
+    assert not (await Cycle(book, RULES).run([desk], "request")).drifts
+    again = await Cycle(book, RULES).run([desk], "request")
+    assert (list(again.drifts), again.run.suspected) == ([], 0)
+
+
+async def test_a_position_that_never_rests_has_its_case(
+    book: Book, traded: Traded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before each look and before the run is recorded both sides trade; nothing is ever the same twice."""
+    monkeypatch.setattr("reconciler_service.confirm.LEVEL_FOR", timedelta(0))
+
+    class Restless(Traded):
+        async def snapshot(self) -> Any:
+            taken = await super().snapshot()
+            await self.trade("0.01")
+            return taken
+
+    restless = Restless(traded.stub)
+    restless.then = [lambda: restless.trade("0.02")] * 9
+    desk, cycle = desk_of(restless), Cycle(book, RULES)
+    found = [(await cycle.run([desk], "request")).drifts for _ in range(2)]
+    assert [len(drifts) for drifts in found] == [0, 1], "four looks of three a cycle"
+    assert found[1][0].size_delta == "0.1"
+
+
+async def test_fills_in_flight_at_every_look_are_no_drift(
+    book: Book, traded: Traded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bot that buys the same again and again: each look meets one purchase that the book learns of a little later."""
+    monkeypatch.setattr("reconciler_service.confirm.LEVEL_FOR", timedelta(0))
+
+    class Behind(Traded):
+        in_flight = datetime.now(UTC)
+
+        async def snapshot(self) -> Any:
+            await self.trade("0.1", at=self.in_flight)
+            self.change("BTC", size=self.positions["BTC"].size + Decimal("0.1"))
+            self.in_flight = datetime.now(UTC)
+            return await super().snapshot()
+
+    desk, cycle = desk_of(Behind(traded.stub)), Cycle(book, RULES)
+    for _ in range(4):
+        result = await cycle.run([desk], "request")
+        assert (list(result.drifts), result.run.confirmed, result.run.suspected) == ([], 0, 1)
 
 
 async def test_a_run_is_recorded_once_when_the_ledger_is_away_meanwhile(start_position: Any, tmp_path: Any) -> None:

@@ -21,6 +21,7 @@ from reconciler_service.confirm import (
     Verdict,
     doubt_again,
     observe,
+    refute,
 )
 from reconciler_service.findings import Kind, OpenCase
 from reconciler_service.model import BookPosition, BookState, Outcome, Product, ScopeReading, VenuePosition
@@ -152,6 +153,27 @@ def test_what_trades_all_the_time_is_confirmed_by_a_difference_that_stays() -> N
     assert not verdict.suspected
     assert not verdict.pending
     assert looks(*steps, trading(seconds, 9), trading(seconds + 1, 10)).confirmed
+
+
+def test_what_turns_out_to_have_been_in_flight_begins_again() -> None:
+    seconds = int(LEVEL_FOR.total_seconds())
+    steps = [trading(n, n) for n in range(LEVEL_LOOKS - 1)]
+    verdict = looks(*steps, trading(seconds, 9))
+    (one,) = verdict.confirmed
+    assert one.is_level
+    assert one.anchor is not None
+    assert one.anchor.requested_at == NOW
+    kept = refute(verdict, [])
+    assert kept.confirmed == verdict.confirmed
+    again = refute(verdict, [one.finding.key])
+    (suspect,) = again.suspected
+    assert not again.confirmed
+    assert again.memory.suspicions == {one.finding.key: suspect}
+    assert suspect.anchor == one.finding
+    later = observe(again.memory, trading(seconds + 1, 10), ())
+    assert not later.confirmed
+    (restarted,) = later.suspected
+    assert (restarted.level_looks, restarted.level_since) == (2, NOW + seconds * SECOND)
 
 
 def test_a_difference_that_comes_and_goes_is_never_confirmed() -> None:

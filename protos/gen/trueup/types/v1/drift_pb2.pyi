@@ -246,7 +246,7 @@ class EquityCheck(_message.Message):
     def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., checked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., baseline: _Optional[str] = ..., realized_pnl: _Optional[str] = ..., cash_flows: _Optional[str] = ..., unrealized_change: _Optional[str] = ..., expected: _Optional[str] = ..., actual: _Optional[str] = ..., gap: _Optional[str] = ..., tolerance: _Optional[str] = ..., confirmed: _Optional[bool] = ...) -> None: ...
 
 class Drift(_message.Message):
-    __slots__ = ("drift_id", "kind", "status", "severity", "account", "venue", "symbol", "asset", "product", "position_id", "local", "actual", "size_delta", "notional_delta", "rule", "first_seen", "last_seen", "times_seen", "source", "explanation", "summary", "snoozed_until", "resolution", "actor", "reason", "revision", "run_id", "note", "allocation", "equity")
+    __slots__ = ("drift_id", "kind", "status", "severity", "account", "venue", "symbol", "asset", "product", "position_id", "local", "actual", "size_delta", "notional_delta", "rule", "first_seen", "last_seen", "times_seen", "source", "explanation", "summary", "snoozed_until", "resolution", "actor", "reason", "revision", "run_id", "note", "allocation", "equity", "checked_revision")
     DRIFT_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -277,6 +277,7 @@ class Drift(_message.Message):
     NOTE_FIELD_NUMBER: _ClassVar[int]
     ALLOCATION_FIELD_NUMBER: _ClassVar[int]
     EQUITY_FIELD_NUMBER: _ClassVar[int]
+    CHECKED_REVISION_FIELD_NUMBER: _ClassVar[int]
     drift_id: str
     kind: DriftKind
     status: DriftStatus
@@ -307,7 +308,8 @@ class Drift(_message.Message):
     note: str
     allocation: AllocationState
     equity: EquityCheck
-    def __init__(self, drift_id: _Optional[str] = ..., kind: _Optional[_Union[DriftKind, str]] = ..., status: _Optional[_Union[DriftStatus, str]] = ..., severity: _Optional[_Union[DriftSeverity, str]] = ..., account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., product: _Optional[_Union[_types_pb2.Product, str]] = ..., position_id: _Optional[str] = ..., local: _Optional[_Union[Observation, _Mapping]] = ..., actual: _Optional[_Union[Observation, _Mapping]] = ..., size_delta: _Optional[str] = ..., notional_delta: _Optional[str] = ..., rule: _Optional[str] = ..., first_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., times_seen: _Optional[int] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., summary: _Optional[str] = ..., snoozed_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolution: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., revision: _Optional[int] = ..., run_id: _Optional[str] = ..., note: _Optional[str] = ..., allocation: _Optional[_Union[AllocationState, _Mapping]] = ..., equity: _Optional[_Union[EquityCheck, _Mapping]] = ...) -> None: ...
+    checked_revision: int
+    def __init__(self, drift_id: _Optional[str] = ..., kind: _Optional[_Union[DriftKind, str]] = ..., status: _Optional[_Union[DriftStatus, str]] = ..., severity: _Optional[_Union[DriftSeverity, str]] = ..., account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., asset: _Optional[str] = ..., product: _Optional[_Union[_types_pb2.Product, str]] = ..., position_id: _Optional[str] = ..., local: _Optional[_Union[Observation, _Mapping]] = ..., actual: _Optional[_Union[Observation, _Mapping]] = ..., size_delta: _Optional[str] = ..., notional_delta: _Optional[str] = ..., rule: _Optional[str] = ..., first_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., times_seen: _Optional[int] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., summary: _Optional[str] = ..., snoozed_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolution: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., revision: _Optional[int] = ..., run_id: _Optional[str] = ..., note: _Optional[str] = ..., allocation: _Optional[_Union[AllocationState, _Mapping]] = ..., equity: _Optional[_Union[EquityCheck, _Mapping]] = ..., checked_revision: _Optional[int] = ...) -> None: ...
 
 class DriftEvent(_message.Message):
     __slots__ = ("revision", "time", "type", "drift")
