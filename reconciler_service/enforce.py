@@ -23,7 +23,7 @@ from reconciler_service.resolver import Resolver
 from reconciler_service.runner import Runner
 from reconciler_service.wording import plain
 
-MOST = 20  # corrections after one cycle: each reads its venue again
+MOST = 20  # corrections after one cycle: each reads its venue again, as far as its budget allows
 
 _log = structlog.get_logger("reconciler")
 
@@ -44,15 +44,18 @@ class Enforcer:
             policy = result.due.get(key) if key else None
             if policy is None or key is None or drift.status != drift_pb2.DRIFT_STATUS_CONFIRMED:
                 continue
-            if len(after) == MOST:
-                _log.warning("policies: the rest waits for the next cycle", due=len(result.due), done=MOST)
+            desk = self._runner.desk(drift.venue, drift.account)
+            if len(after) == MOST or not desk.pace.may_correct(desk.venue.budget_left):
+                _log.warning("policies: the rest waits for the next cycle", due=len(result.due), done=len(after))
                 break
-            after[drift.drift_id], at = await self._try(drift, key, policy)
+            after[drift.drift_id], at = await self._try(drift, key, policy, desk.notes)
             revision = max(revision, at)
         drifts = tuple(after.get(drift.drift_id, drift) for drift in result.drifts)
         return replace(result, drifts=drifts, revision=revision)
 
-    async def _try(self, drift: drift_pb2.Drift, key: Key, policy: Policy) -> tuple[drift_pb2.Drift, int]:
+    async def _try(
+        self, drift: drift_pb2.Drift, key: Key, policy: Policy, notes: dict[Key, str]
+    ) -> tuple[drift_pb2.Drift, int]:
         assert policy.action is not None
         kind = drift_pb2.DriftKind.Name(drift.kind).removeprefix("DRIFT_KIND_")
         action = policy.action.value
@@ -62,7 +65,6 @@ class Enforcer:
             expected_revision=drift.revision,
             reason=f"policy: {action} for {kind} up to {plain(policy.max_usd)} USD",
         )
-        notes = self._runner.desk(drift.venue, drift.account).notes
         try:
             answer = await self._resolver.resolve(asked, actor=f"policy:{kind}", max_usd=policy.max_usd)
         except (RpcError, grpc.aio.AioRpcError) as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from reconciler_service.pace import AGAIN_S, GATHER_S, SPACING_S, Pace
+from reconciler_service.venues.budget import WeightBudget
 
 FULL = 960
 
@@ -59,3 +61,43 @@ def test_a_budget_that_turns_out_larger_counts_as_it_is() -> None:
     one.push(10.0)
     assert one.wait_s(FULL, 11.0) == 0.0
     assert one.wait_s(FULL // 2 - 1, 11.0) == AGAIN_S
+
+
+def test_a_desk_that_never_rests_is_looked_at_at_a_steady_rate() -> None:
+    """Ten minutes of a push at any time, 60 weight a cycle, of a budget that forgets what is a minute old."""
+    now, looked = 0.0, list[float]()
+    budget = WeightBudget(FULL, clock=lambda: now)
+    one, weight = pace(), 60
+    while now < 600:
+        one.push(now)
+        if one.wait_s(budget.left, now) > 0:
+            now += 0.05
+            continue
+        one.answer(now, to_push=True)
+        before = budget.left
+        budget.charge(weight)
+        looked.append(now)
+        now += 0.3  # so long it takes
+        one.measure(before - budget.left)
+        assert budget.left >= FULL // 2 - weight, "the rest is kept"
+    gaps = [later - earlier for earlier, later in pairwise(looked)]
+    even = weight * 60 / (FULL / 2)
+    assert max(gaps) < 2 * even, "never deaf for long"
+    assert len(looked) > 0.6 * 600 / even, "what there is is used"
+    assert gaps[0] < 2, "and at first at once"
+
+
+def test_what_a_cycle_costs_is_forgotten_by_halves() -> None:
+    one = pace()
+    one.measure(100)
+    one.measure(-5)  # more became a minute old than was spent
+    assert one.weight == 50
+    one.measure(80)
+    assert one.weight == 80
+
+
+def test_a_quarter_of_the_budget_is_not_for_policies() -> None:
+    one = pace()
+    assert one.may_correct(FULL // 4)
+    assert not one.may_correct(FULL // 4 - 1)
+    assert Pace().may_correct(0), "a venue without a budget"
