@@ -2,7 +2,8 @@
 
 As with positions, one look is not enough: a share is suspected, and confirmed by a later look that shows it on the same
 side. Shares move with every mark, so a case begins beyond the tolerance and ends only below a smaller bound, when two
-looks in a row show that. A look is of the whole portfolio or it is none: the caller gives none that is not.
+looks in a row show that. A look is of the whole portfolio or it is none: the caller gives none that is not. Its parts
+may be of different times; nothing of it may be of the look before.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Outside:
 class Watch:
     """What was seen so far. Lost with the process, at the price of one more look."""
 
-    at: datetime | None = None  # of the last look
+    at: datetime | None = None  # of the newest part of the last look
     outside: Mapping[str, Outside] = field(default_factory=dict)  # by venue
     released: Collection[str] = ()  # venues with a case that the last look showed near their target
 
@@ -46,10 +47,18 @@ class Judgement:
     over: tuple[str, ...] = ()  # venues whose case has ended
 
 
-def judge(watch: Watch, made: Allocation, targets: Targets, cases: Collection[str], at: datetime) -> Judgement:
-    """Take a look into account. ``cases`` are the venues with an open case; ``at`` is when it was asked for.
+def judge(
+    watch: Watch,
+    made: Allocation,
+    targets: Targets,
+    cases: Collection[str],
+    at: datetime,
+    newest: datetime | None = None,
+) -> Judgement:
+    """Take a look into account. ``cases`` are the venues with an open case.
 
-    A look that is not later than the last one is no second observation and changes nothing.
+    ``at`` is when its oldest part was asked for, ``newest`` its newest one, None: the same. A look that is not all
+    later than the last one is no second observation and changes nothing.
     """
     if watch.at is not None and at <= watch.at:
         return Judgement(watch)
@@ -77,4 +86,4 @@ def judge(watch: Watch, made: Allocation, targets: Targets, cases: Collection[st
     # A venue that neither holds anything nor has a target any more is as it should be.
     for venue in sorted(set(cases) - made.shares.keys()):
         (over if venue in watch.released else released).append(venue)
-    return Judgement(Watch(at, outside, released), confirmed, tuple(over))
+    return Judgement(Watch(newest or at, outside, released), confirmed, tuple(over))

@@ -90,8 +90,10 @@ class ReconcilerApp:
                 settings.equity_alerts,
                 how.search.quote | set(_listed(settings.hyperliquid_cash)),  # the collateral of a dex counts as USD
                 settings.venue_timeout,
+                settings.equity_baseline == "kept",
             ),
         )
+        self._equity = watch
         cycle = Cycle(book, how, portfolio=Portfolio(shares, lambda: self.runner.desks), equity=watch)
         interval_s = settings.reconciliation_interval
         self.runner = Runner(cycle, desks, missing, interval_s, self.is_active, self._grow)
@@ -124,7 +126,9 @@ class ReconcilerApp:
         if self._http is not None:
             self.http_port = await self._http.start()
         self._tasks = [asyncio.create_task(self._cycles()), asyncio.create_task(self._feed.run())]
-        self._tasks.append(asyncio.create_task(self._lease.keep(self.runner.activate)))
+        self._tasks.append(asyncio.create_task(self._lease.keep(self._take_over)))
+        for task in self._tasks:
+            task.add_done_callback(_report)
         for desk in self.runner.desks:
             self._listen(desk)
         return port
@@ -133,6 +137,7 @@ class ReconcilerApp:
         if desk.watch is not None:
             run = desk.watch.run(functools.partial(self.runner.push, desk))
             self._tasks.append(asyncio.create_task(run))
+            self._tasks[-1].add_done_callback(_report)
 
     async def _cycles(self) -> None:
         """Begin once it is known whether there is another one who runs them."""
@@ -149,14 +154,16 @@ class ReconcilerApp:
             await asyncio.wait(self._tasks[:1], timeout=STOP_S)
         for task in self._tasks:
             task.cancel()
-        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(ended, Exception):
-                _log.error("a task had died", exc_info=ended)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._lease.give_up()
         for venue in self._venues:
             await venue.close()
         await self._calls.close(None)
         await self._streams.close(None)
+
+    def _take_over(self) -> None:
+        self._equity.forget()
+        self.runner.activate()
 
     def is_active(self) -> bool:
         """Whether this Reconciler, of several, is the one that runs the interval cycles."""
@@ -189,6 +196,12 @@ async def main(stop: asyncio.Event) -> None:
         _log.info("reconciler is draining")
     finally:
         await app.stop()
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """None of them ever ends by itself: one that does is a defect, and is told when it happens."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("a task has died", exc_info=error)
 
 
 def _desk(venue: Venue) -> Desk:

@@ -5,7 +5,7 @@ Nothing is ever written around it. Errors are grpc.aio.AioRpcError.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -31,6 +31,7 @@ from reconciler_service.model import BookPosition
 from reconciler_service.since import Step
 
 PAGE = 1_000  # the most the contract allows
+RUNS = 50  # of some kilobytes each
 MARKS = 5_000  # a request, of liquidation prices too; the contract allows 10 000, a message 4 MiB
 READ_S = 10.0
 WRITE_S = 30.0
@@ -137,6 +138,17 @@ class Book:
             events += page.events
             if not page.next_page_token:
                 return events
+            request.page_token = page.next_page_token
+
+    async def newest_runs(self, most: int) -> AsyncIterator[drift_pb2.Run]:
+        """The runs, newest first, as far as they are asked for."""
+        request = reconciliation_log_service_pb2.ListRunsRequest(page_size=RUNS)
+        for _ in range(0, most, RUNS):
+            page = await self.log.ListRuns(request, timeout=READ_S)
+            for run in page.runs:
+                yield run
+            if not page.next_page_token:
+                return
             request.page_token = page.next_page_token
 
     async def correct(self, request: Correction, actor: str = "") -> Corrected:

@@ -233,6 +233,7 @@ def health(seen: Health, now: datetime) -> drift_pb2.VenueHealth:
         account_mode=seen.mode,
         clock_skew_ms=None if seen.clock_skew is None else round(seen.clock_skew.total_seconds() * 1_000),
         push=push(seen.push, now),
+        equity_unchecked=seen.equity_unchecked,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,6 +12,7 @@ from trueup.types.v1 import drift_pb2, types_pb2
 
 from reconciler_service.allocation import Allocation, Targets, Trade
 from reconciler_service.convert import decimal_text, source, stamp
+from reconciler_service.findings import ZERO
 from reconciler_service.holding import EXACT
 from reconciler_service.model import Source
 from reconciler_service.wording import percent, signed, spaced
@@ -29,10 +30,20 @@ class Seen:
     run_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What the values rest on: when each venue was seen that was, and what the book holds there."""
+
+    seen_at: Mapping[str, datetime]
+    booked: Mapping[str, Decimal]
+    configured: Collection[str]
+
+
 def answer(
-    made: Allocation, targets: Targets, trades: Iterable[Trade], configured: Collection[str]
+    made: Allocation, targets: Targets, trades: Iterable[Trade], basis: Basis
 ) -> reconciler_service_pb2.ValidateAllocationResponse:
     """The venues' shares, what they are shares of, and what would restore them."""
+    by_venue, by_book = reconciler_service_pb2.ALLOCATION_BASIS_VENUE, reconciler_service_pb2.ALLOCATION_BASIS_BOOK
     shares = {
         venue: reconciler_service_pb2.VenueAllocation(
             target=decimal_text(share.target),
@@ -40,7 +51,10 @@ def answer(
             drift=decimal_text(share.drift),
             within_tolerance=share.within_tolerance,
             value=decimal_text(share.value),
-            configured=venue in configured,
+            configured=venue in basis.configured,
+            basis=by_venue if venue in basis.seen_at else by_book,
+            observed_at=stamp(basis.seen_at.get(venue)),
+            booked_value=decimal_text(basis.booked.get(venue, ZERO)),
         )
         for venue, share in made.shares.items()
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -22,10 +22,10 @@ from reconciler_service.allocation_watch import Watch
 from reconciler_service.book import Book, Reading
 from reconciler_service.compare import compare
 from reconciler_service.confirm import NOTHING, Look, doubt_again, observe
-from reconciler_service.desk import Desk
+from reconciler_service.desk import PROMPT_S, Desk
 from reconciler_service.equity_watch import EquityFindings, EquityWatch
 from reconciler_service.evidence import Search, explain_all
-from reconciler_service.findings import Key, Kind, OpenCase
+from reconciler_service.findings import Explanation, Key, Kind, OpenCase
 from reconciler_service.model import Outcome
 from reconciler_service.policies import Policies, Policy
 from reconciler_service.portfolio import Findings, Portfolio
@@ -70,10 +70,12 @@ class Result:
     drifts: tuple[drift_pb2.Drift, ...]
     revision: int
     due: Mapping[Key, Policy] = field(default_factory=dict)  # what policies are to be tried on
+    left: tuple[Desk, ...] = ()  # did not answer in time, and are to be looked at by themselves
+    others: tuple[Result, ...] = ()  # of desks that were looked at by themselves
 
 
 class Cycle:
-    """Runs cycles, one at a time."""
+    """Runs cycles, of a desk one at a time."""
 
     def __init__(
         self,
@@ -95,27 +97,32 @@ class Cycle:
         """Venues whose share of the portfolio waits for a second look."""
         return self._portfolio.watch.suspected if self._portfolio else 0
 
-    async def run(self, desks: Sequence[Desk], trigger: str, *, dry_run: bool = False) -> Result:
+    async def run(
+        self, desks: Sequence[Desk], trigger: str, *, dry_run: bool = False, patience_s: float | None = None
+    ) -> Result:
         """Reconcile the desks. ``trigger`` is "start", "interval", "request" or "push".
 
-        A dry run finds and returns, and neither records nor remembers. Raises grpc.aio.AioRpcError when the Position
-        service cannot be read; a venue that fails is no error.
+        Desks that do not answer within ``patience_s`` are left out; when all are, nothing is recorded. A dry run finds
+        and returns, and neither records nor remembers. Raises grpc.aio.AioRpcError when the Position service cannot be
+        read; a venue that fails is no error.
         """
         run = drift_pb2.Run(run_id=str(uuid.uuid4()), trigger=trigger)
         run.started_at.FromDatetime(self._clock())
-        sights, cases, read_at = await self._look_until_settled(desks)
+        sights, cases, read_at = await self._look_until_settled(desks, patience_s)
+        left = tuple(desk for desk in desks if desk.is_slow) if patience_s is not None else ()
+        if not sights:
+            return Result(run, (), 0, left=left)
         sights = await without_flight(sights, self._book)
-        search = self._rules.search
-        explanations = await asyncio.gather(*(explain_all(one.desk, one.verdict.confirmed, search) for one in sights))
+        explanations = await asyncio.gather(*(self._explained(one, patience_s) for one in sights))
         due, notes = orders(sights, explanations, self._rules.policies)
         drifts = describe(sights, explanations, {case.key for case in cases}, notes, run.run_id)
-        shares = await self._allocation(sights, run.run_id)
-        worth = await self._worth(sights, run.run_id)
+        shares = await self._allocation(run.run_id)
+        worth = await self._worth(sights, run.run_id, patience_s)
         drifts = [*shares.drifts, *worth.drifts, *drifts]  # few, so first: what does not fit waits for the next run
         self._summarise(run, sights, shares, worth)
         if dry_run:
             shown = [*drifts, *suspects(sights, run.run_id)]
-            return Result(run, tuple(shown), run.local_revision)
+            return Result(run, tuple(shown), run.local_revision, left=left)
         resolved = [drift_id for sight in sights for drift_id in sight.verdict.resolved]
         resolved = [*shares.resolved, *worth.resolved, *resolved][:MOST_RESOLVED]
         sent = fitting(drifts, MOST_BYTES)
@@ -138,26 +145,44 @@ class Cycle:
         if self._portfolio is not None:
             self._portfolio.watch = shares.watch
         if self._equity is not None:
-            self._equity.accounts = worth.accounts
-        return Result(answer.run, tuple(answer.drifts), answer.revision, due)
+            self._equity.accounts.update(worth.accounts)
+        return Result(answer.run, tuple(answer.drifts), answer.revision, due, left)
 
-    async def _look_until_settled(self, desks: Sequence[Desk]) -> tuple[list[Sight], list[OpenCase], int]:
-        """What each desk shows, the open cases, and the revision of the book that was read first."""
+    async def _look_until_settled(
+        self, desks: Sequence[Desk], patience_s: float | None
+    ) -> tuple[list[Sight], list[OpenCase], int]:
+        """What the desks show that answer, the open cases, and the revision of the book that was read first."""
         reading, cases = await asyncio.gather(self._book.read(), self._book.open_cases())
         first = reading.revision
-        sights = list(await asyncio.gather(*(self._look(desk, None, reading, cases) for desk in desks)))
+        sights = await self._look_at([(desk, None) for desk in desks], reading, cases, patience_s)
         for _ in range(LOOKS - 1):
-            pending = [index for index, sight in enumerate(sights) if sight.verdict.pending]
+            pending = [(desk, sight) for desk, sight in sights.items() if sight.verdict.pending]
             if not pending:
                 break
             await asyncio.sleep(self._rules.confirm_after_s)
-            reading = await self._book.read()
-            again = await asyncio.gather(
-                *(self._look(sights[index].desk, sights[index], reading, cases) for index in pending)
-            )
-            for index, sight in zip(pending, again, strict=True):
-                sights[index] = sight
-        return sights, cases, first
+            # Who does not answer now stays as it was seen before.
+            sights |= await self._look_at(pending, await self._book.read(), cases, patience_s)
+        return list(sights.values()), cases, first
+
+    async def _look_at(
+        self,
+        desks: Sequence[tuple[Desk, Sight | None]],
+        reading: Reading,
+        cases: Sequence[OpenCase],
+        patience_s: float | None,
+    ) -> dict[Desk, Sight]:
+        """Look at all at once, each with what this cycle saw of it before. Who does not answer in time is slow."""
+        looks = {asyncio.create_task(self._look(desk, before, reading, cases)): desk for desk, before in desks}
+        try:
+            await asyncio.wait(looks, timeout=patience_s, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for look in looks:
+                look.cancel()
+            await asyncio.gather(*looks, return_exceptions=True)
+        sights = {desk: look.result() for look, desk in looks.items() if not look.cancelled()}
+        for desk in looks.values():
+            desk.is_slow |= desk not in sights
+        return sights
 
     async def _look(self, desk: Desk, before: Sight | None, reading: Reading, cases: Sequence[OpenCase]) -> Sight:
         """Snapshot one desk and compare it. What it saw before is the last look of this cycle, or of the last one."""
@@ -188,17 +213,26 @@ class Cycle:
                 checks[name] = check
         return Sight(desk, reading, snapshot, answers, verdict, checks)
 
-    async def _allocation(self, sights: Sequence[Sight], run_id: str) -> Findings:
+    async def _explained(self, sight: Sight, patience_s: float | None) -> dict[Key, Explanation]:
+        """Why what is confirmed is so. Evidence that others will not wait for is asked for at the next look again."""
+        search, began = self._rules.search, asyncio.get_running_loop().time()
+        if patience_s is not None:
+            search = replace(search, timeout_s=min(search.timeout_s, patience_s))
+        made = await explain_all(sight.desk, sight.verdict.confirmed, search)
+        if asyncio.get_running_loop().time() - began >= PROMPT_S:
+            sight.desk.is_slow = True  # by itself it has the time
+        return made
+
+    async def _allocation(self, run_id: str) -> Findings:
         if self._portfolio is None:
             return Findings(Watch())
-        reads = [(check.scope, check.snapshot) for sight in sights for check in sight.checks.values()]
-        return await self._portfolio.look(reads, self._book, run_id)
+        return await self._portfolio.look(self._book, run_id)
 
-    async def _worth(self, sights: Sequence[Sight], run_id: str) -> EquityFindings:
+    async def _worth(self, sights: Sequence[Sight], run_id: str, patience_s: float | None) -> EquityFindings:
         if self._equity is None:
             return EquityFindings()
         looks = [equity_watch.Look(one.desk, one.snapshot, one.verdict, one.reading.revision) for one in sights]
-        return await self._equity.look(looks, run_id)
+        return await self._equity.look(looks, run_id, patience_s)
 
     async def _push_marks(self, sights: Sequence[Sight]) -> None:
         """Marks and liquidation prices are by-products: the next cycle brings newer ones, so their failure is only worth a

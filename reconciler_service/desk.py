@@ -17,17 +17,21 @@ from reconciler_service.pace import Pace
 from reconciler_service.trust import Answer
 from reconciler_service.venues import Venue, VenueError, VenueRefused, Watch
 
+PROMPT_S = 3.0  # for one look of a desk that others wait for
+
 _log = structlog.get_logger("reconciler")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Desk:
-    """Mutable, owned by the one task that runs the cycles. All of it may be lost: the next looks bring it back."""
+    """Mutable, owned by who has its turn. All of it may be lost: the next looks bring it back."""
 
     venue: Venue
     health: Health
     watch: Watch | None = None
     pace: Pace = field(default_factory=Pace)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one at a time: a cycle, or a correction of what it found
+    is_slow: bool = False  # the last read took longer than others wait for
     is_checked: bool = False  # the address or key was found good
     memory: Memory = field(default_factory=Memory)
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -38,11 +42,16 @@ class Desk:
     notes: dict[Key, str] = field(default_factory=dict)  # what a policy could not do about a finding, and why
     scopes: tuple[ScopeReading, ...] = (ScopeReading("", Product.PERPETUAL, "", Outcome.FAILED),)  # last known
     kept: set[Product] = field(default_factory=set)  # what the book has been seen to keep here
-    holdings: dict[str, tuple[VenuePosition, ...]] = field(default_factory=dict)  # of each scope's last good read
+    reads: dict[str, tuple[ScopeReading, Snapshot]] = field(default_factory=dict)  # each scope's last good one
 
     async def snapshot(self, timeout_s: float, clock: Callable[[], datetime]) -> Snapshot:
         """Read the venue. Never raises: what goes wrong is a snapshot of failed scopes that says so."""
-        requested_at = clock()
+        requested_at, began = clock(), asyncio.get_running_loop().time()
+        snapshot = await self._read(timeout_s, requested_at)
+        self.is_slow = asyncio.get_running_loop().time() - began > PROMPT_S
+        return snapshot
+
+    async def _read(self, timeout_s: float, requested_at: datetime) -> Snapshot:
         try:
             async with asyncio.timeout(timeout_s):
                 if not self.is_checked:
@@ -57,7 +66,6 @@ class Desk:
         except Exception:  # noqa: BLE001 - one adapter's defect must not stop the other venues
             _log.exception("venue adapter failed", venue=self.venue.name, account=self.venue.account)
             return self._failed(requested_at, "internal error, see the log")
-        self.scopes = snapshot.scopes
         return snapshot
 
     def narrowed(self, snapshot: Snapshot, booked: Iterable[Product | None]) -> Snapshot:
@@ -73,15 +81,22 @@ class Desk:
     def saw(self, snapshot: Snapshot) -> None:
         """Take a weighed snapshot into the venue's health and holdings."""
         self.health = after(self.health, snapshot, self.venue.budget_left)
-        for scope in snapshot.scopes:
-            if scope.outcome is Outcome.OK:
-                self.holdings[scope.scope] = scope.positions
+        self.scopes = self.narrowed(snapshot, ()).scopes
+        good = {scope.scope: (scope, snapshot) for scope in self.scopes if scope.outcome is Outcome.OK}
+        # A scope that is gone is forgotten with the first complete read without it.
+        self.reads = good if len(good) == len(self.scopes) else {**self.reads, **good}
+
+    @property
+    def holdings(self) -> dict[str, tuple[VenuePosition, ...]]:
+        """What was held, by scope, when it was read completely last."""
+        return {name: scope.positions for name, (scope, _) in self.reads.items()}
 
     @property
     def status(self) -> Health:
         """The health, with what lives by itself: the budget and the push."""
         push = self.health.push if self.watch is None else self.watch.state
-        return replace(self.health, budget_left=self.venue.budget_left, push=push)
+        unchecked = "" if self.venue.tells_flows else f"{self.venue.name} does not tell what moves its balances"
+        return replace(self.health, budget_left=self.venue.budget_left, push=push, equity_unchecked=unchecked)
 
     def _failed(self, requested_at: datetime, error: str) -> Snapshot:
         scopes = tuple(replace(scope, outcome=Outcome.FAILED, positions=(), error=error) for scope in self.scopes)

@@ -2,9 +2,9 @@
 
     value now = value at the start + realised PnL of the book, fees in it + funding and transfers + change in unrealised PnL
 
-Of contracts only: of coins, the venue's value is not made of cash flows. The start is the first look of the process
-that a second one agrees with, since a fill in flight would shift a single one for good. A gap is confirmed by a second
-look at the same gap, and over when two looks do not show it.
+Of contracts only: of coins, the venue's value is not made of cash flows. The start is the first look that a second one
+agrees with, since a fill in flight would shift a single one for good. A gap is confirmed by a second look at the same
+gap, and over when two looks do not show it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Account:
     looks: int = 0  # in a row at the gap there is now
     clear: int = 0  # in a row without one
     since: datetime | None = None  # the first look at the gap
-    was_confirmed: bool = False
+    was_confirmed: bool = False  # at an earlier look
 
     @property
     def gap(self) -> Decimal:

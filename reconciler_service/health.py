@@ -53,6 +53,7 @@ class Health:
     mode: str = ""  # how the venue keeps the account, in its own word; "" where it has none
     clock_skew: timedelta | None = None  # the venue's clock minus ours; None: not measured
     push: Push = Push()
+    equity_unchecked: str = ""  # why nobody checks what the account is worth
 
 
 def after(health: Health, snapshot: Snapshot, budget_left: int) -> Health:

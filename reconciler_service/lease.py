@@ -31,6 +31,7 @@ class Lease:
         self._log = log
         self._ttl_s = ttl_s
         self._until = 0.0
+        self._refusal: grpc.StatusCode | None = None  # why nobody says whose it is
         self._decided = asyncio.Event()
 
     @property
@@ -45,9 +46,12 @@ class Lease:
             try:
                 answer = await self._ask(self._ttl_s)
             except grpc.aio.AioRpcError as error:
-                if was_held:
-                    _log.warning("lease not renewed", code=error.code().name, detail=error.details())
+                # Said once: without a lease it stands by for ever, and whoever wonders why must find it in the log.
+                if was_held or error.code() is not self._refusal:
+                    _log.warning("no lease", code=error.code().name, detail=error.details())
+                self._refusal = error.code()
             else:
+                self._refusal = None
                 self._until = asked_at + self._ttl_s if answer.acquired else 0.0
                 if was_held != answer.acquired:
                     _log.info("active" if answer.acquired else "standing by", holder=answer.holder)

@@ -78,7 +78,7 @@ class _Case:
 
 
 class Resolver:
-    """Resolves one case at a time, never during a cycle of this process."""
+    """Resolves one case of a desk at a time, never while this process looks at it."""
 
     def __init__(
         self, book: Book, runner: Runner, rules: Rules, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -99,13 +99,16 @@ class Resolver:
         name = pb.ResolveAction.Name(asked.action).removeprefix("RESOLVE_ACTION_")
         if asked.action in {pb.RESOLVE_ACTION_KEEP_LOCAL, pb.RESOLVE_ACTION_DISMISS}:
             return await self._end(asked)
-        async with self._runner.turn:
-            found = await self._find(asked, name)
+        found = await self._find(asked, name)
+        known = convert.open_case(found.drift)
+        if found.drift.status == drift_pb2.DRIFT_STATUS_RESOLVED:
+            return pb.ResolveDriftResponse(drift=found.drift, revision=found.revision)
+        if known is None:
+            raise _not_correctable(asked, "no position is wrong in it: KEEP_LOCAL or DISMISS it")
+        async with self._runner.desk(known.venue, known.account).turn:
+            found = await self._find(asked, name)  # as it is now: a cycle may have moved or ended it
             if found.drift.status == drift_pb2.DRIFT_STATUS_RESOLVED:
                 return pb.ResolveDriftResponse(drift=found.drift, revision=found.revision)
-            known = convert.open_case(found.drift)
-            if known is None:
-                raise _not_correctable(asked, "no position is wrong in it: KEEP_LOCAL or DISMISS it")
             case = _Case(found.drift, known, asked, Action[name], actor, max_usd)
             made = await self._plan_and_do(case)
             answer = pb.ResolveDriftResponse(

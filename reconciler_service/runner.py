@@ -1,4 +1,8 @@
-"""Runs cycles: at the start, every interval, on request, when a venue pushes. Never two at once, never dies.
+"""Runs cycles: at the start, every interval, on request, when a venue pushes. Never two of one desk at once, never dies.
+
+Desks are looked at together, in one cycle and one run, as long as all answer in time. One that does not is left
+behind: the others go on without it, and it has a cycle and a run of its own, with all the time it may take, until it
+answers in time again. So a venue that hangs costs the others a moment once, and then nothing.
 
 While another Reconciler is the active one, only what is requested is run.
 """
@@ -7,19 +11,20 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import grpc
 import structlog
 
 from grpckit.errors import RpcError
 from reconciler_service.cycle import Cycle, Result
-from reconciler_service.desk import Desk
+from reconciler_service.desk import PROMPT_S, Desk
 from reconciler_service.health import Health, State
 from reconciler_service.model import Source
 from reconciler_service.overview import Holdings, Overview, overview
+from reconciler_service.turns import Turn, look
 
 RETRY_S = 5.0  # after a cycle that failed, if the interval is longer
 
@@ -59,14 +64,19 @@ class Runner:
     ) -> None:
         self.interval_s = interval_s
         self.last: Result | None = None
-        self.turn = asyncio.Lock()  # one at a time: a cycle, or a correction of what cycles found
         self.then: Callable[[Result], Awaitable[Result]] | None = None  # what follows a cycle, outside of its turn
         self._cycle = cycle
         self._desks = tuple(desks)
         self._unconfigured = tuple(unconfigured)
-        self._orders: dict[Order, asyncio.Future[Result]] = {}
+        self._orders: dict[Order, asyncio.Future[Result]] = {}  # those that no look has begun for
+        self._new_orders: list[Order] = []
+        self._under_way: set[tuple[Desk, bool]] = set()  # looks of its own accord: at which desk, and is it for a push
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._discovering: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
-        self._is_start_due = False
+        self._due = 0.0
+        self._is_start_due = True
+        self._is_over = False
         self._is_active = is_active
         self._grow = grow
         self._measure(self._desks)
@@ -98,17 +108,6 @@ class Runner:
         )
 
     @property
-    def size_steps(self) -> dict[tuple[str, str, str], Decimal]:
-        """The venues' smallest size changes, by account, venue and symbol, of what they hold."""
-        return {
-            (desk.health.account, desk.health.venue, one.symbol): one.size_step
-            for desk in self._desks
-            for held in desk.holdings.values()
-            for one in held
-            if one.size_step
-        }
-
-    @property
     def suspected(self) -> int:
         """Findings that are not confirmed yet."""
         findings = [one for desk in self._desks for one in desk.memory.suspicions.values()]
@@ -117,13 +116,16 @@ class Runner:
     async def reconcile(self, order: Order) -> Result:
         """Run a cycle now, or share the next one when one is running.
 
-        Raises RpcError(VENUE_UNCONFIGURED) when a venue that is named, or everything, has no credentials, and what the
-        cycle raises.
+        Raises RpcError(VENUE_UNCONFIGURED) when a venue that is named, or everything, has no credentials,
+        RpcError(DRAINING), and what the cycle raises.
         """
         self._refuse(order)
+        if self._is_over:
+            raise _draining()
         future = self._orders.get(order)
         if future is None:
             future = self._orders[order] = asyncio.get_running_loop().create_future()
+            self._new_orders.append(order)
             self._wake.set()
         return await asyncio.shield(future)  # one caller who leaves must not cancel it for the others
 
@@ -139,7 +141,7 @@ class Runner:
         While another Reconciler is the active one, it is that one's to look.
         """
         if self._is_active():
-            desk.pace.push(asyncio.get_running_loop().time())
+            desk.pace.push(_now())
             self._wake.set()
 
     def activate(self) -> None:
@@ -148,93 +150,121 @@ class Runner:
         self._wake.set()
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Run cycles until ``stop``. Callers who still wait get UNAVAILABLE/DRAINING."""
-        trigger, due, now = "start", 0.0, asyncio.get_running_loop().time
+        """Run cycles until ``stop``, and let those under way end. Callers who still wait get UNAVAILABLE/DRAINING."""
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
-                if trigger == "start":
-                    self._is_start_due = False  # this is it
-                if trigger == "push":
-                    pushed = [desk for desk in self._desks if _wait_s(desk, now()) <= 0]
-                    is_done = await self._run(pushed, trigger)
-                    due = due if is_done else min(due, now() + RETRY_S)
-                elif trigger != "request":
-                    is_done = not self._is_active() or await self._run_all(trigger)
-                    due = now() + (self.interval_s if is_done else min(self.interval_s, RETRY_S))
-                await self._serve_orders()
-                trigger = await self._next(stopping, due)
+                self._wake.clear()
+                self._begin_all()
+                self._begin_orders()
+                self._begin_pushed()
+                wake = asyncio.create_task(self._wake.wait())
+                await asyncio.wait({wake, stopping}, timeout=self._idle_s(), return_when=asyncio.FIRST_COMPLETED)
+                wake.cancel()
+            self._refuse_waiting()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
         finally:
             stopping.cancel()
+            tasks = [*self._tasks, *([self._discovering] if self._discovering else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._refuse_waiting()
 
-    async def _next(self, stopping: asyncio.Task[bool], due: float) -> str:
-        """Wait for something to do, and say what. Orders and pushes may have come during the last cycle."""
-        now = asyncio.get_running_loop().time
-        while not stopping.done():
-            self._wake.clear()
-            if self._is_start_due:
-                return "start"
-            if now() >= due:
-                return "interval"  # neither orders nor pushes keep it from its turn
-            if self._orders:
-                return "request"
-            until_push = min((_wait_s(desk, now()) for desk in self._desks if self._is_active()), default=math.inf)
-            if until_push <= 0:
-                return "push"
-            wake = asyncio.create_task(self._wake.wait())
-            timeout = min(max(0.0, due - now()), until_push)
-            await asyncio.wait({wake, stopping}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            wake.cancel()
-        return "stop"
+    def _idle_s(self) -> float:
+        """Seconds until there is something to do of its own accord."""
+        until_push = min((_wait_s(desk) for desk in self._quiet), default=math.inf)
+        return max(0.0, min(self._due - _now(), until_push))
 
-    async def _serve_orders(self) -> None:
-        if self._orders:
-            await self._discover()
-        orders, self._orders = self._orders, {}
-        for order, future in orders.items():
-            desks = [desk for desk in self._desks if order.covers(desk)]
-            await self._run(desks, "request", future, dry_run=order.dry_run)
+    @property
+    def _quiet(self) -> list[Desk]:
+        """The desks that a push may begin a cycle of: none is under way that will answer it."""
+        if not self._is_active():
+            return []
+        return [desk for desk in self._desks if not {(desk, True), (desk, False)} & self._under_way]
 
-    async def _run_all(self, trigger: str) -> bool:
+    def _begin_all(self) -> None:
+        if not self._is_start_due and _now() < self._due:
+            return
+        trigger = "start" if self._is_start_due else "interval"
+        self._is_start_due, self._due = False, _now() + self.interval_s
+        if self._is_active():
+            self._spawn(self._all(trigger))
+
+    def _begin_orders(self) -> None:
+        orders, self._new_orders = self._new_orders, []
+        for order in orders:
+            self._spawn(self._ordered(order, self._orders[order]))
+
+    def _begin_pushed(self) -> None:
+        if pushed := [desk for desk in self._quiet if _wait_s(desk) <= 0]:
+            for desk in pushed:
+                desk.pace.answer(_now(), to_push=True)
+            self._spawn(self._own(pushed, "push"))
+
+    async def _all(self, trigger: str) -> None:
         await self._discover()
-        return await self._run(self._desks, trigger)
+        # What an earlier one has not come to the end of is not begun once more.
+        await self._own([desk for desk in self._desks if (desk, False) not in self._under_way], trigger)
 
-    async def _run(
-        self,
-        desks: Sequence[Desk],
-        trigger: str,
-        waiting: asyncio.Future[Result] | None = None,
-        *,
-        dry_run: bool = False,
-    ) -> bool:
-        if not desks:
-            return True
+    async def _own(self, desks: Sequence[Desk], trigger: str) -> None:
+        """Look of its own accord. Never raises: whatever goes wrong, the next look may do better."""
+        is_push = trigger == "push"
+        self._under_way |= {(desk, is_push) for desk in desks}
+
+        def ended(over: Sequence[Desk]) -> None:
+            self._under_way -= {(desk, is_push) for desk in over}
+            self._wake.set()
+
         try:
-            result = await self._reconcile(desks, trigger, dry_run=dry_run)
+            await self._look(desks, Turn(trigger, on_end=ended))
+        except Exception as error:  # noqa: BLE001 - see above
+            _log_failed(error, trigger)
+            self._due = min(self._due, _now() + RETRY_S)
+        finally:
+            ended(desks)
+
+    async def _ordered(self, order: Order, future: asyncio.Future[Result]) -> None:
+        def begun() -> None:
+            if self._orders.get(order) is future:
+                del self._orders[order]  # who asks from now on may have come too late for this look
+
+        try:
+            await self._discover()
+            desks = [desk for desk in self._desks if order.covers(desk)]
+            first, *others = await self._look(desks, Turn("request", order.dry_run, on_begin=begun))
+            future.set_result(replace(first, others=tuple(others)))
         except asyncio.CancelledError:
-            if waiting is not None and not waiting.done():
-                waiting.set_exception(_draining())
-                waiting.exception()
+            _tell(future, _draining())
             raise
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the next cycle may do better
-            if isinstance(error, grpc.aio.AioRpcError):
-                _log.warning("cycle failed", trigger=trigger, code=error.code().name, detail=error.details())
-            else:
-                _log.exception("cycle failed", trigger=trigger)
-            if waiting is not None:
-                waiting.set_exception(error)
-                waiting.exception()  # it is the callers' to raise, and they may have left
-            return False
-        if not dry_run:
-            self.last = result
-        if waiting is not None:
-            waiting.set_result(result)
-        return True
+        except Exception as error:  # noqa: BLE001 - it is the callers' to raise
+            _log_failed(error, "request")
+            _tell(future, error)
+        finally:
+            begun()
+
+    async def _look(self, desks: Sequence[Desk], turn: Turn) -> list[Result]:
+        return await look(self._cycle, desks, turn, self._afterwards)
+
+    async def _afterwards(self, result: Result) -> Result:
+        self.last = result
+        if self.then is not None:
+            self.last = result = await self.then(result)
+        return result
 
     async def _discover(self) -> None:
+        """Look for more accounts, and go on without them when that takes its time: they join a later cycle."""
+        if self._grow is None:
+            return
+        if self._discovering is None or self._discovering.done():
+            self._discovering = asyncio.create_task(self._join())
+        await asyncio.wait({self._discovering}, timeout=PROMPT_S)
+
+    async def _join(self) -> None:
+        assert self._grow is not None
         try:
-            found = tuple(await self._grow()) if self._grow is not None else ()
+            found = tuple(await self._grow())
         except Exception:  # noqa: BLE001 - the desks that are known do not depend on it
             _log.exception("looking for more accounts failed")
             return
@@ -246,12 +276,10 @@ class Runner:
         for desk in desks:
             desk.pace.full = desk.venue.budget_left
 
-    async def _reconcile(self, desks: Sequence[Desk], trigger: str, *, dry_run: bool) -> Result:
-        async with self.turn:
-            for desk in desks if not dry_run else ():
-                desk.pace.answer(asyncio.get_running_loop().time(), to_push=trigger == "push")
-            result = await self._cycle.run(desks, trigger, dry_run=dry_run)
-        return result if self.then is None or dry_run else await self.then(result)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _refuse(self, order: Order) -> None:
         configured = {desk.health.venue for desk in self._desks}
@@ -268,15 +296,32 @@ class Runner:
         )
 
     def _refuse_waiting(self) -> None:
+        self._is_over = True
         orders, self._orders = self._orders, {}
         for future in orders.values():
-            future.set_exception(_draining())
-            future.exception()
+            _tell(future, _draining())
 
 
-def _wait_s(desk: Desk, now: float) -> float:
+def _wait_s(desk: Desk) -> float:
     """Seconds until a push of the desk's venue may start a cycle; infinite when there was none."""
-    return desk.pace.wait_s(desk.venue.budget_left, now)
+    return desk.pace.wait_s(desk.venue.budget_left, _now())
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _tell(future: asyncio.Future[Result], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # it is the callers' to raise, and they may have left
+
+
+def _log_failed(error: Exception, trigger: str) -> None:
+    if isinstance(error, grpc.aio.AioRpcError):
+        _log.warning("cycle failed", trigger=trigger, code=error.code().name, detail=error.details())
+    else:
+        _log.error("cycle failed", trigger=trigger, exc_info=error)
 
 
 def _draining() -> RpcError:
@@ -285,4 +330,4 @@ def _draining() -> RpcError:
 
 def unconfigured(venue: str, account: str, source: Source, why: str) -> Health:
     """The health of a venue that has no credentials."""
-    return Health(account, venue, source, State.UNCONFIGURED, last_error=why)
+    return Health(account, venue, source, State.UNCONFIGURED, last_error=why, equity_unchecked="not configured")

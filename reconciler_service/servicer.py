@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,6 +19,7 @@ from reconciler_service import convert, convert_allocation
 from reconciler_service.allocation import Targets, allocate, by_venue, exposures, restoring
 from reconciler_service.book import PAGE, Book
 from reconciler_service.health import State
+from reconciler_service.portfolio import seen_at_venues
 from reconciler_service.relay import Relay
 from reconciler_service.resolver import Resolver
 from reconciler_service.runner import Order, Runner
@@ -37,6 +37,9 @@ def translate(error: Exception) -> RpcError | None:
     if known.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
         message = "the Position service does not answer"
         return RpcError(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", message, retry_after_s=1.0)
+    if known.code is grpc.StatusCode.UNIMPLEMENTED:  # while replicas of both are exchanged, another one may be newer
+        message = "the Position service is older than this Reconciler: upgrade it first"
+        return RpcError(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", message, retry_after_s=5.0)
     return None
 
 
@@ -65,8 +68,13 @@ class ReconcilerServicer(reconciler_service_pb2_grpc.ReconcilerServiceServicer):
     async def Reconcile(self, request: pb2.ReconcileRequest, context: Any) -> pb2.ReconcileResponse:
         order = Order(frozenset(request.venues), frozenset(request.accounts), request.dry_run)
         result = await self._runner.reconcile(order)
+        results = (result, *result.others)
         answer = pb2.ReconcileResponse(
-            run=result.run, drifts=result.drifts, revision=result.revision, timestamp=result.run.finished_at
+            run=result.run,
+            other_runs=[one.run for one in result.others],
+            drifts=[drift for one in results for drift in one.drifts],
+            revision=max(one.revision for one in results),
+            timestamp=max((one.run.finished_at for one in results), key=lambda at: at.ToNanoseconds()),
         )
         return convert.with_overview(answer, self._runner.overview)
 
@@ -116,16 +124,16 @@ class ReconcilerServicer(reconciler_service_pb2_grpc.ReconcilerServiceServicer):
     async def ValidateAllocation(
         self, request: pb2.ValidateAllocationRequest, context: Any
     ) -> pb2.ValidateAllocationResponse:
-        steps = self._runner.size_steps
-        held = [
-            replace(one, size_step=steps.get((one.account, one.venue, one.symbol), one.size_step))
-            for one in exposures((await self._book.read()).positions, request.account)
-        ]
+        booked = exposures((await self._book.read()).positions, request.account)
+        seen = seen_at_venues(self._runner.desks, request.account)
+        held = [one for one in booked if one.venue not in seen]
+        held += [one for venue in seen.values() for one in venue.held]
         total = Decimal(request.portfolio_value) if request.portfolio_value else None
         made = allocate(by_venue(held), self._targets, total)
         trades = () if made.is_within else restoring(made, held)
-        configured = {seen.venue for seen in self._runner.venues if seen.state is not State.UNCONFIGURED}
-        return convert_allocation.answer(made, self._targets, trades, configured)
+        configured = {one.venue for one in self._runner.venues if one.state is not State.UNCONFIGURED}
+        basis = convert_allocation.Basis({venue: one.at for venue, one in seen.items()}, by_venue(booked), configured)
+        return convert_allocation.answer(made, self._targets, trades, basis)
 
     async def ListDrifts(self, request: pb2.ListDriftsRequest, context: Any) -> pb2.ListDriftsResponse:
         listed = await self._log.ListDrifts(convert.copied(log_pb2.ListDriftsRequest(), request))

@@ -136,6 +136,11 @@ class ReconcilerSettings(Settings):
         default=Decimal(1), description="USD that an account may be worth more or less than explained."
     )
     equity_alerts: bool = Field(default=False, description="Make a drift of such a gap; else runs only report it.")
+    equity_baseline: Literal["kept", "new"] = Field(
+        default="kept",
+        description="kept: what an account is worth is explained since the same start, whichever Reconciler runs; new: "
+        "since this process began, which is how to take accounts as they are.",
+    )
     quote_currencies: str = Field(default="USD,USDC", description="Currencies that count as USD, comma separated.")
 
     @model_validator(mode="after")

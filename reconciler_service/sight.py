@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import grpc
+import structlog
 from trueup.types.v1 import drift_pb2
 
 from reconciler_service import convert
@@ -20,6 +22,8 @@ from reconciler_service.trust import Answer
 
 MOST_FINDINGS = 10_000  # the most the contract allows
 _ENVELOPE = 8  # bytes: the tag and the length of one finding
+
+_log = structlog.get_logger("reconciler")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +87,19 @@ async def without_flight(sights: Sequence[Sight], book: Book) -> list[Sight]:
 async def still_standing(sights: Sequence[Sight], book: Book, after_revision: int) -> dict[Key, int]:
     """Up to which revision of its position each wrong exposure stands, though the book has moved since it was read.
 
-    ``after_revision`` is of the cycle's first reading. Raises grpc.aio.AioRpcError when the book cannot be read.
+    ``after_revision`` is of the cycle's first reading. Where the book cannot be read nothing is said: then only what
+    has not moved at all is recorded.
     """
     standing: dict[Key, int] = {}
     for sight in sights:
         exposed = [one.finding for one in sight.verdict.confirmed if one.finding.kind in EXPOSURE]
         if not exposed:
             continue
-        steps = await book.steps(sight.snapshot.account, sight.snapshot.venue, after_revision)
+        try:
+            steps = await book.steps(sight.snapshot.account, sight.snapshot.venue, after_revision)
+        except grpc.aio.AioRpcError as error:
+            _log.warning("what was booked meanwhile not read", code=error.code().name, detail=error.details())
+            return standing
         for finding in exposed:
             if (revision := stands_at(finding, steps)) is not None:
                 standing[finding.key] = revision

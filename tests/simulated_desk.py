@@ -26,16 +26,27 @@ Causes = dict[tuple[str, str], str]
 class Desk:
     """The stack and its clients."""
 
-    def __init__(self, exchange: Any, venue: Any, app: ReconcilerApp, port: int, position: Any) -> None:
+    def __init__(
+        self, exchange: Any, venue: Any, app: ReconcilerApp, settings: ReconcilerSettings, port: int, position: Any
+    ) -> None:
         self.exchange = exchange
         self.venue = venue
         self.app = app
+        self.settings = settings
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
         self.reconciler = reconciler_service_pb2_grpc.ReconcilerServiceStub(self.channel)
         self.book = position_service_pb2_grpc.PositionServiceStub(position.channel)
 
     async def reconcile(self) -> pb.ReconcileResponse:
         return await self.reconciler.Reconcile(pb.ReconcileRequest(), timeout=30)
+
+    async def restart(self, **changes: Any) -> None:
+        """Another Reconciler in place of this one, its settings but for these the same."""
+        await self.channel.close()
+        await self.app.stop()
+        self.app = ReconcilerApp(self.settings.model_copy(update=changes))
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{await self.app.start()}")
+        self.reconciler = reconciler_service_pb2_grpc.ReconcilerServiceStub(self.channel)
 
     async def causes(self) -> Causes:
         listed = await self.reconciler.ListDrifts(pb.ListDriftsRequest())
@@ -87,10 +98,10 @@ async def simulated_desk(
         )
         await book.OpenPosition(request)
     app = ReconcilerApp(settings)
-    running = Desk(exchange, venue, app, await app.start(), position)
+    running = Desk(exchange, venue, app, settings, await app.start(), position)
     try:
         yield running
     finally:
         await running.channel.close()
-        await app.stop()
+        await running.app.stop()
         await venue.close()

@@ -123,14 +123,9 @@ async def test_nothing_is_concluded_from_a_look_that_is_not_whole(position: Any,
 
 
 async def test_while_a_venue_is_not_configured_no_share_is_wrong(position: Any) -> None:
-    async with desk_of(position, venue("hyperliquid", "90")) as desk:
+    async with desk_of(position, venue("hyperliquid", "9.05")) as desk:
         for _ in range(3):
             assert not await desk.reconcile()
-        book = position_service_pb2_grpc.PositionServiceStub(position.channel)
-        request = position_service_pb2.OpenPositionRequest(
-            asset="BTC/USD", symbol="BTC", size="9.05", entry_price="100"
-        )
-        await book.OpenPosition(request)
         told = await desk.reconciler.ValidateAllocation(pb.ValidateAllocationRequest())
         assert {name: share.configured for name, share in told.allocations.items()} == {
             "hyperliquid": True,
@@ -144,18 +139,68 @@ async def test_while_a_venue_is_not_configured_no_share_is_wrong(position: Any) 
         assert within.allocations["hyperliquid"].within_tolerance
 
 
+async def book(position: Any, venue: str, size: str, price: str) -> None:
+    stub = position_service_pb2_grpc.PositionServiceStub(position.channel)
+    request = position_service_pb2.OpenPositionRequest(asset="BTC/USD", venue=venue, symbol="BTC")
+    request.size, request.entry_price = size, price
+    await stub.OpenPosition(request)
+
+
+def btc(size: str) -> Any:
+    """So much at 40 000 USD a coin."""
+    price = Decimal(40_000)
+    bare: Any = {"leverage": None, "margin_mode": None, "liquidation_price": None}
+    return held(size, entry_price=price, mark_price=price, **bare)
+
+
 async def test_eighty_twenty_of_a_given_value_with_five_points(position: Any) -> None:
-    """82 000 at one venue and 18 000 at the other, of 100 000."""
-    async with desk_of(position, TestVenue([]), TestVenue([], "main", "coinbase")) as desk:
-        book = position_service_pb2_grpc.PositionServiceStub(position.channel)
-        for name, size in (("hyperliquid", "2.05"), ("coinbase", "0.45")):
-            await book.OpenPosition(
-                position_service_pb2.OpenPositionRequest(
-                    asset="BTC/USD", venue=name, symbol="BTC", size=size, entry_price="40000"
-                )
-            )
+    """82 000 at one venue and 18 000 at the other, of 100 000, as book and venues have it."""
+    large, small = TestVenue([btc("2.05")]), TestVenue([btc("0.45")], "main", "coinbase")
+    for name, size in (("hyperliquid", "2.05"), ("coinbase", "0.45")):
+        await book(position, name, size, "40000")
+    async with desk_of(position, large, small) as desk:
+        await desk.reconcile()
         told = await desk.reconciler.ValidateAllocation(pb.ValidateAllocationRequest(portfolio_value="100000"))
         first, second = told.allocations["hyperliquid"], told.allocations["coinbase"]
         assert (first.target, first.actual, first.drift, first.within_tolerance) == ("0.8", "0.82", "0.02", True)
         assert (second.target, second.actual, second.drift, second.within_tolerance) == ("0.2", "0.18", "-0.02", True)
+        assert {one.value == one.booked_value for one in (first, second)} == {True}
         assert not told.trades
+
+
+async def test_before_a_venue_is_read_its_share_is_the_books_and_says_so(position: Any) -> None:
+    large, small = TestVenue([btc("2.05")]), TestVenue([btc("0.45")], "main", "coinbase")
+    small.outcome = Outcome.FAILED
+    await book(position, "coinbase", "0.5", "40000")
+    async with desk_of(position, large, small) as desk:
+        await desk.reconcile()
+        told = (await desk.reconciler.ValidateAllocation(pb.ValidateAllocationRequest())).allocations
+        first, second = told["hyperliquid"], told["coinbase"]
+        assert (first.basis, first.value, first.booked_value) == (pb.ALLOCATION_BASIS_VENUE, "82000", "0")
+        assert (second.basis, second.value, second.booked_value) == (pb.ALLOCATION_BASIS_BOOK, "20000", "20000")
+        assert (first.HasField("observed_at"), second.HasField("observed_at")) == (True, False)
+        small.outcome = Outcome.OK
+        await desk.reconcile()
+        told = (await desk.reconciler.ValidateAllocation(pb.ValidateAllocationRequest())).allocations
+        assert (told["coinbase"].basis, told["coinbase"].value) == (pb.ALLOCATION_BASIS_VENUE, "18000")
+
+
+async def test_while_book_and_venue_differ_it_says_what_the_drift_says(position: Any) -> None:
+    large, small = TestVenue([btc("9")]), TestVenue([btc("1")], "main", "coinbase")
+    await book(position, "hyperliquid", "4", "40000")
+    await book(position, "coinbase", "1", "40000")
+    async with desk_of(position, large, small) as desk:
+        await desk.reconcile()
+        found = await desk.reconcile()
+        told = await desk.reconciler.ValidateAllocation(pb.ValidateAllocationRequest())
+        assert found.keys() == told.allocations.keys()
+        for name, drift in found.items():
+            share, case = told.allocations[name], drift.allocation
+            names = ("target", "actual", "drift", "value")
+            assert [getattr(share, one) for one in names] == [getattr(case, one) for one in names]
+            assert (told.portfolio_value, list(told.trades)) == (case.portfolio_value, list(case.trades))
+            assert share.observed_at.ToNanoseconds() >= drift.last_seen.ToNanoseconds()
+        assert told.allocations["hyperliquid"].booked_value == "160000"
+        # The account counts, not the venue's other one.
+        mine = await desk.reconciler.ValidateAllocation(pb.ValidateAllocationRequest(account="nobody"))
+        assert mine.portfolio_value == "0"

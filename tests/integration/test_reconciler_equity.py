@@ -9,8 +9,11 @@ from trueup.position.v1 import position_service_pb2 as book_pb
 from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.types.v1 import drift_pb2
 
+from reconciler_service.desk import Desk as AccountDesk
+from reconciler_service.health import Health
 from reconciler_service.simulator import scenario
 from reconciler_service.simulator.faults import Kind
+from tests.reconciler_samples import TestVenue
 from tests.simulated_desk import Desk, simulated_desk
 
 KIND = drift_pb2.DRIFT_KIND_EQUITY
@@ -103,3 +106,89 @@ async def test_with_alerts_it_is_a_case_until_it_is_booked(position: Any) -> Non
         assert not (await desk.reconcile()).drifts
         (over,) = (await desk.reconcile()).drifts
         assert (over.drift_id, over.status) == (drift.drift_id, drift_pb2.DRIFT_STATUS_RESOLVED)
+
+
+async def test_another_reconciler_goes_on_from_the_same_start(position: Any) -> None:
+    async with simulated_desk(position) as desk:
+        await desk.reconcile()
+        await desk.reconcile()
+        desk.exchange.deposit(scenario.DESK, Decimal(5_000))
+        first = await check_of(desk)
+        assert (first.gap, first.cash_flows) == ("0", "5000")
+        assert first.basis.flows
+        # Nobody looks while money comes by and is lost.
+        await desk.app.stop()
+        desk.exchange.deposit(scenario.DESK, Decimal(70))
+        lost = Decimal(-50) - sum(fill.fee for fill in await round_trip(desk))
+        await desk.restart()
+        await desk.reconcile()
+        check = await check_of(desk)
+        assert (check.since, check.baseline, check.cash_flows) == (first.since, first.baseline, "5070")
+        assert abs(Decimal(check.gap) - lost) < Decimal("0.00001")
+        assert check.confirmed
+        await desk.restart(equity_baseline="new")
+        await desk.reconcile()
+        await desk.reconcile()
+        check = await check_of(desk)
+        assert (check.gap, check.cash_flows) == ("0", "0"), "taken as it is"
+        assert check.since.ToNanoseconds() > first.since.ToNanoseconds()
+
+
+async def test_a_case_goes_on_with_another_reconciler_until_it_is_booked(position: Any) -> None:
+    async with simulated_desk(position, equity_alerts=True) as desk:
+        await desk.reconcile()
+        await desk.reconcile()
+        fills = await round_trip(desk)
+        await desk.reconcile()
+        (drift,) = (await desk.reconcile()).drifts
+        assert not drift.equity.HasField("basis")
+        await desk.restart()
+        again = (await desk.reconcile()).drifts[-1]
+        assert (again.drift_id, again.status) == (drift.drift_id, drift_pb2.DRIFT_STATUS_CONFIRMED)
+        await book(desk, fills, "ARB/USD")
+        await desk.reconcile()
+        await desk.reconcile()
+        ended = await desk.reconciler.GetDrift(pb.GetDriftRequest(drift_id=drift.drift_id))
+        assert ended.drift.resolution == "AGREES_AGAIN"
+
+
+async def test_a_case_that_counts_from_another_start_is_not_ended(position: Any) -> None:
+    async with simulated_desk(position, equity_alerts=True) as desk:
+        await desk.reconcile()
+        await desk.reconcile()
+        await round_trip(desk)
+        await desk.reconcile()
+        (drift,) = (await desk.reconcile()).drifts
+        await desk.restart(equity_baseline="new")
+        for _ in range(5):
+            await desk.reconcile()
+        listed = await desk.reconciler.ListDrifts(pb.ListDriftsRequest(kinds=[KIND]))
+        assert [one.drift_id for one in listed.drifts] == [drift.drift_id]
+
+
+async def test_who_ends_the_case_of_a_gap_takes_the_account_as_it_is(position: Any) -> None:
+    async with simulated_desk(position, equity_alerts=True) as desk:
+        await desk.reconcile()
+        await desk.reconcile()
+        await round_trip(desk)
+        await desk.reconcile()
+        (drift,) = (await desk.reconcile()).drifts
+        dismiss = pb.ResolveDriftRequest(drift_id=drift.drift_id, action=pb.RESOLVE_ACTION_DISMISS, reason="known")
+        await desk.reconciler.ResolveDrift(dismiss)
+        for _ in range(4):
+            answer = await desk.reconcile()
+            assert not answer.drifts
+        (check,) = answer.run.equity
+        assert (check.gap, check.confirmed) == ("0", False)
+
+
+async def test_where_it_is_not_checked_the_status_says_why(position: Any) -> None:
+    async with simulated_desk(position) as desk:
+        told = (await desk.reconciler.GetStatus(pb.GetStatusRequest())).venues
+        assert {venue.venue: venue.equity_unchecked for venue in told} == {
+            "hyperliquid": "",
+            "coinbase": "not configured",
+        }
+    silent = TestVenue()
+    health = AccountDesk(silent, Health(silent.account, silent.name, silent.source)).status
+    assert health.equity_unchecked == "hyperliquid does not tell what moves its balances"

@@ -239,6 +239,123 @@ async def test_accounts_found_later_join_and_a_search_that_fails_stops_nothing(b
     await running.end()
 
 
+class Gated(TestVenue):
+    """A venue that answers when it is let."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def snapshot(self) -> Any:
+        await self.gate.wait()
+        return await super().snapshot()
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("cycle", "desk", "runner", "turns"):
+        monkeypatch.setattr(f"reconciler_service.{module}.PROMPT_S", 0.5)
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_who_does_not_answer_in_time_is_left_behind_and_catches_up(book: Book) -> None:
+    prompt, hanging = TestVenue([held()]), Gated([held()], "second")
+    desks = [desk_of(prompt), desk_of(hanging)]
+    running = Running(Runner(Cycle(book, Rules(confirm_after_s=0.0)), desks, [], interval_s=3600))
+    await until(lambda: running.runner.last is not None)
+    hanging.gate.clear()
+    asked = asyncio.create_task(running.runner.reconcile(Order()))
+    before = running.runner.last
+    await until(lambda: running.runner.last is not before)
+    told = running.runner.last
+    assert told is not None
+    assert {check.account for check in told.run.checks} == {"main"}, "the others have their run"
+    seen = prompt.snapshots
+    running.runner.push(desks[0])
+    await until(lambda: prompt.snapshots > seen)
+    assert not asked.done()
+    hanging.gate.set()
+    result = await asked
+    assert [{check.account for check in one.run.checks} for one in (result, *result.others)] == [{"main"}, {"second"}]
+    assert not desks[1].is_slow
+    together = await running.runner.reconcile(Order())
+    assert {check.account for check in together.run.checks} == {"main", "second"}
+    await running.end()
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_desk_that_is_being_corrected_keeps_no_other_waiting(book: Book) -> None:
+    desks = [desk_of(TestVenue([held()])), desk_of(TestVenue([held()], "second"))]
+    running = Running(Runner(Cycle(book, RULES), desks, [], interval_s=3600))
+    await until(lambda: running.runner.last is not None)
+    before = running.runner.last
+    async with desks[0].turn:
+        asked = asyncio.create_task(running.runner.reconcile(Order()))
+        await until(lambda: running.runner.last is not before)
+    result = await asked
+    assert [{check.account for check in one.run.checks} for one in (result, *result.others)] == [{"second"}, {"main"}]
+    await running.end()
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_when_nobody_answers_in_time_each_venue_is_looked_at_by_itself(book: Book) -> None:
+    venues = [Gated([held()], "a"), Gated([held()], "b", "coinbase"), Gated([held()], "c", "coinbase")]
+    desks = [desk_of(venue) for venue in venues]
+    running = Running(Runner(Cycle(book, Rules(confirm_after_s=0.0)), desks, [], interval_s=3600))
+    await until(lambda: running.runner.last is not None)
+    for venue in venues:
+        venue.gate.clear()
+    asked = asyncio.create_task(running.runner.reconcile(Order()))
+    await until(lambda: all(desk.is_slow for desk in desks))
+    for venue in venues:
+        venue.gate.set()
+    result = await asked
+    accounts = [{check.account for check in one.run.checks} for one in (result, *result.others)]
+    assert sorted(accounts, key=len) == [{"a"}, {"b", "c"}]
+    assert await triggers(book) == ["start", "request", "request"]
+    await running.end()
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_evidence_that_takes_its_time_keeps_no_other_waiting(book: Book) -> None:
+    class Silent(TestVenue):
+        gate = asyncio.Event()
+
+        async def fills(self, since: Any, symbols: Any = ()) -> Any:
+            await self.gate.wait()
+            return await super().fills(since, symbols)
+
+    desks = [desk_of(TestVenue([held()])), desk_of(Silent([held()], "second"))]
+    cycle = Cycle(book, Rules(confirm_after_s=0.0))
+    result = await cycle.run(desks, "request", patience_s=0.5)
+    texts = {drift.account: drift.explanation.text for drift in result.drifts}
+    assert texts["second"] == "The venue's fills could not be read: no answer in time."
+    assert [desk.is_slow for desk in desks] == [False, True], "by itself it has the time"
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_accounts_whose_search_hangs_are_not_waited_for(book: Book) -> None:
+    gate = asyncio.Event()
+
+    found = [desk_of(TestVenue([], "main/hedge"))]
+
+    async def grow() -> list[Desk]:
+        await gate.wait()
+        return [found.pop()] if found else []
+
+    running = Running(Runner(Cycle(book, RULES), [desk_of(TestVenue())], [], interval_s=3600, grow=grow))
+    await until(lambda: running.runner.last is not None)
+    gate.set()
+    await until(lambda: len(running.runner.desks) == 2)
+    result = await running.runner.reconcile(Order())
+    assert len(result.run.checks) == 2
+    await running.end()
+    with pytest.raises(RpcError) as raised:
+        await running.runner.reconcile(Order())
+    assert raised.value.reason == "DRAINING", "nobody would ever answer"
+
+
 async def test_who_waits_when_it_stops_is_told(book: Book) -> None:
     running = Running(Runner(Cycle(book, RULES), [desk_of(TestVenue())], [], interval_s=3600))
     await until(lambda: running.runner.last is not None)

@@ -16,6 +16,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class AllocationBasis(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ALLOCATION_BASIS_UNSPECIFIED: _ClassVar[AllocationBasis]
+    ALLOCATION_BASIS_VENUE: _ClassVar[AllocationBasis]
+    ALLOCATION_BASIS_BOOK: _ClassVar[AllocationBasis]
+
 class ResolveAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     RESOLVE_ACTION_UNSPECIFIED: _ClassVar[ResolveAction]
@@ -23,6 +29,9 @@ class ResolveAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RESOLVE_ACTION_APPLY_FILLS: _ClassVar[ResolveAction]
     RESOLVE_ACTION_KEEP_LOCAL: _ClassVar[ResolveAction]
     RESOLVE_ACTION_DISMISS: _ClassVar[ResolveAction]
+ALLOCATION_BASIS_UNSPECIFIED: AllocationBasis
+ALLOCATION_BASIS_VENUE: AllocationBasis
+ALLOCATION_BASIS_BOOK: AllocationBasis
 RESOLVE_ACTION_UNSPECIFIED: ResolveAction
 RESOLVE_ACTION_ADOPT_VENUE: ResolveAction
 RESOLVE_ACTION_APPLY_FILLS: ResolveAction
@@ -50,7 +59,7 @@ class ReconcileRequest(_message.Message):
     def __init__(self, venues: _Optional[_Iterable[str]] = ..., accounts: _Optional[_Iterable[str]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
 
 class ReconcileResponse(_message.Message):
-    __slots__ = ("run", "drifts", "revision", "timestamp", "exchanges", "total_positions", "assets")
+    __slots__ = ("run", "drifts", "revision", "timestamp", "exchanges", "total_positions", "assets", "other_runs")
     class ExchangesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +74,7 @@ class ReconcileResponse(_message.Message):
     EXCHANGES_FIELD_NUMBER: _ClassVar[int]
     TOTAL_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     ASSETS_FIELD_NUMBER: _ClassVar[int]
+    OTHER_RUNS_FIELD_NUMBER: _ClassVar[int]
     run: _drift_pb2.Run
     drifts: _containers.RepeatedCompositeFieldContainer[_drift_pb2.Drift]
     revision: int
@@ -72,7 +82,8 @@ class ReconcileResponse(_message.Message):
     exchanges: _containers.MessageMap[str, VenueView]
     total_positions: int
     assets: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, run: _Optional[_Union[_drift_pb2.Run, _Mapping]] = ..., drifts: _Optional[_Iterable[_Union[_drift_pb2.Drift, _Mapping]]] = ..., revision: _Optional[int] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., exchanges: _Optional[_Mapping[str, VenueView]] = ..., total_positions: _Optional[int] = ..., assets: _Optional[_Iterable[str]] = ...) -> None: ...
+    other_runs: _containers.RepeatedCompositeFieldContainer[_drift_pb2.Run]
+    def __init__(self, run: _Optional[_Union[_drift_pb2.Run, _Mapping]] = ..., drifts: _Optional[_Iterable[_Union[_drift_pb2.Drift, _Mapping]]] = ..., revision: _Optional[int] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., exchanges: _Optional[_Mapping[str, VenueView]] = ..., total_positions: _Optional[int] = ..., assets: _Optional[_Iterable[str]] = ..., other_runs: _Optional[_Iterable[_Union[_drift_pb2.Run, _Mapping]]] = ...) -> None: ...
 
 class GetStatusRequest(_message.Message):
     __slots__ = ()
@@ -155,20 +166,26 @@ class ListRunsResponse(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[_drift_pb2.Run, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class VenueAllocation(_message.Message):
-    __slots__ = ("target", "actual", "drift", "within_tolerance", "value", "configured")
+    __slots__ = ("target", "actual", "drift", "within_tolerance", "value", "configured", "basis", "observed_at", "booked_value")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     ACTUAL_FIELD_NUMBER: _ClassVar[int]
     DRIFT_FIELD_NUMBER: _ClassVar[int]
     WITHIN_TOLERANCE_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     CONFIGURED_FIELD_NUMBER: _ClassVar[int]
+    BASIS_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_AT_FIELD_NUMBER: _ClassVar[int]
+    BOOKED_VALUE_FIELD_NUMBER: _ClassVar[int]
     target: str
     actual: str
     drift: str
     within_tolerance: bool
     value: str
     configured: bool
-    def __init__(self, target: _Optional[str] = ..., actual: _Optional[str] = ..., drift: _Optional[str] = ..., within_tolerance: _Optional[bool] = ..., value: _Optional[str] = ..., configured: _Optional[bool] = ...) -> None: ...
+    basis: AllocationBasis
+    observed_at: _timestamp_pb2.Timestamp
+    booked_value: str
+    def __init__(self, target: _Optional[str] = ..., actual: _Optional[str] = ..., drift: _Optional[str] = ..., within_tolerance: _Optional[bool] = ..., value: _Optional[str] = ..., configured: _Optional[bool] = ..., basis: _Optional[_Union[AllocationBasis, str]] = ..., observed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., booked_value: _Optional[str] = ...) -> None: ...
 
 class ValidateAllocationRequest(_message.Message):
     __slots__ = ("portfolio_value", "account")

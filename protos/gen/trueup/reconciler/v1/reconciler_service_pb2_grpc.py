@@ -139,7 +139,8 @@ class ReconcilerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ValidateAllocation(self, request, context):
-        """ValidateAllocation compares the venues' shares of what the book holds with their targets.
+        """ValidateAllocation compares the venues' shares with their targets, by what each venue was seen to hold last: the
+        same as drift cases go by. Of a venue that is not read it takes what the book holds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

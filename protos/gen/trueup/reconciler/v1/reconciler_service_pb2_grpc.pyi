@@ -35,7 +35,9 @@ class ReconcilerServiceStub:
     ListRuns: _aio.UnaryUnaryMultiCallable[_reconciler_service_pb2.ListRunsRequest, _reconciler_service_pb2.ListRunsResponse]
     """ListRuns lists runs, newest first."""
     ValidateAllocation: _aio.UnaryUnaryMultiCallable[_reconciler_service_pb2.ValidateAllocationRequest, _reconciler_service_pb2.ValidateAllocationResponse]
-    """ValidateAllocation compares the venues' shares of what the book holds with their targets."""
+    """ValidateAllocation compares the venues' shares with their targets, by what each venue was seen to hold last: the
+    same as drift cases go by. Of a venue that is not read it takes what the book holds.
+    """
     ListDrifts: _aio.UnaryUnaryMultiCallable[_reconciler_service_pb2.ListDriftsRequest, _reconciler_service_pb2.ListDriftsResponse]
     """ListDrifts lists drift cases, newest first."""
     GetDrift: _aio.UnaryUnaryMultiCallable[_reconciler_service_pb2.GetDriftRequest, _reconciler_service_pb2.GetDriftResponse]
@@ -124,7 +126,9 @@ class ReconcilerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reconciler_service_pb2.ValidateAllocationRequest,
         context: _aio.ServicerContext[_reconciler_service_pb2.ValidateAllocationRequest, _abc.Awaitable[_reconciler_service_pb2.ValidateAllocationResponse]],
     ) -> _abc.Awaitable[_reconciler_service_pb2.ValidateAllocationResponse]:
-        """ValidateAllocation compares the venues' shares of what the book holds with their targets."""
+        """ValidateAllocation compares the venues' shares with their targets, by what each venue was seen to hold last: the
+        same as drift cases go by. Of a venue that is not read it takes what the book holds.
+        """
 
     @_abc_1.abstractmethod
     def ListDrifts(

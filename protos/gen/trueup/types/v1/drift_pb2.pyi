@@ -215,8 +215,39 @@ class AllocationState(_message.Message):
     trades: _containers.RepeatedCompositeFieldContainer[AllocationTrade]
     def __init__(self, target: _Optional[str] = ..., actual: _Optional[str] = ..., drift: _Optional[str] = ..., value: _Optional[str] = ..., portfolio_value: _Optional[str] = ..., tolerance: _Optional[str] = ..., trades: _Optional[_Iterable[_Union[AllocationTrade, _Mapping]]] = ...) -> None: ...
 
+class CountedFlow(_message.Message):
+    __slots__ = ("flow_id", "scope", "time")
+    FLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    flow_id: str
+    scope: str
+    time: _timestamp_pb2.Timestamp
+    def __init__(self, flow_id: _Optional[str] = ..., scope: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class EquityBasis(_message.Message):
+    __slots__ = ("unrealized_pnl", "scopes", "revision", "flows_at", "flows")
+    class ScopesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _timestamp_pb2.Timestamp
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    UNREALIZED_PNL_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    FLOWS_AT_FIELD_NUMBER: _ClassVar[int]
+    FLOWS_FIELD_NUMBER: _ClassVar[int]
+    unrealized_pnl: str
+    scopes: _containers.MessageMap[str, _timestamp_pb2.Timestamp]
+    revision: int
+    flows_at: _timestamp_pb2.Timestamp
+    flows: _containers.RepeatedCompositeFieldContainer[CountedFlow]
+    def __init__(self, unrealized_pnl: _Optional[str] = ..., scopes: _Optional[_Mapping[str, _timestamp_pb2.Timestamp]] = ..., revision: _Optional[int] = ..., flows_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., flows: _Optional[_Iterable[_Union[CountedFlow, _Mapping]]] = ...) -> None: ...
+
 class EquityCheck(_message.Message):
-    __slots__ = ("account", "venue", "since", "checked_at", "baseline", "realized_pnl", "cash_flows", "unrealized_change", "expected", "actual", "gap", "tolerance", "confirmed")
+    __slots__ = ("account", "venue", "since", "checked_at", "baseline", "realized_pnl", "cash_flows", "unrealized_change", "expected", "actual", "gap", "tolerance", "confirmed", "basis")
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     VENUE_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
@@ -230,6 +261,7 @@ class EquityCheck(_message.Message):
     GAP_FIELD_NUMBER: _ClassVar[int]
     TOLERANCE_FIELD_NUMBER: _ClassVar[int]
     CONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    BASIS_FIELD_NUMBER: _ClassVar[int]
     account: str
     venue: str
     since: _timestamp_pb2.Timestamp
@@ -243,7 +275,8 @@ class EquityCheck(_message.Message):
     gap: str
     tolerance: str
     confirmed: bool
-    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., checked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., baseline: _Optional[str] = ..., realized_pnl: _Optional[str] = ..., cash_flows: _Optional[str] = ..., unrealized_change: _Optional[str] = ..., expected: _Optional[str] = ..., actual: _Optional[str] = ..., gap: _Optional[str] = ..., tolerance: _Optional[str] = ..., confirmed: _Optional[bool] = ...) -> None: ...
+    basis: EquityBasis
+    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., checked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., baseline: _Optional[str] = ..., realized_pnl: _Optional[str] = ..., cash_flows: _Optional[str] = ..., unrealized_change: _Optional[str] = ..., expected: _Optional[str] = ..., actual: _Optional[str] = ..., gap: _Optional[str] = ..., tolerance: _Optional[str] = ..., confirmed: _Optional[bool] = ..., basis: _Optional[_Union[EquityBasis, _Mapping]] = ...) -> None: ...
 
 class Drift(_message.Message):
     __slots__ = ("drift_id", "kind", "status", "severity", "account", "venue", "symbol", "asset", "product", "position_id", "local", "actual", "size_delta", "notional_delta", "rule", "first_seen", "last_seen", "times_seen", "source", "explanation", "summary", "snoozed_until", "resolution", "actor", "reason", "revision", "run_id", "note", "allocation", "equity", "checked_revision")
@@ -376,7 +409,7 @@ class Run(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., trigger: _Optional[str] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., checks: _Optional[_Iterable[_Union[ScopeCheck, _Mapping]]] = ..., positions_compared: _Optional[int] = ..., confirmed: _Optional[int] = ..., suspected: _Optional[int] = ..., resolved: _Optional[int] = ..., local_revision: _Optional[int] = ..., equity: _Optional[_Iterable[_Union[EquityCheck, _Mapping]]] = ...) -> None: ...
 
 class VenueHealth(_message.Message):
-    __slots__ = ("account", "venue", "state", "source", "last_ok_at", "age_ms", "last_error", "budget_left", "positions", "push", "account_mode", "clock_skew_ms")
+    __slots__ = ("account", "venue", "state", "source", "last_ok_at", "age_ms", "last_error", "budget_left", "positions", "push", "account_mode", "clock_skew_ms", "equity_unchecked")
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     VENUE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -389,6 +422,7 @@ class VenueHealth(_message.Message):
     PUSH_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_MODE_FIELD_NUMBER: _ClassVar[int]
     CLOCK_SKEW_MS_FIELD_NUMBER: _ClassVar[int]
+    EQUITY_UNCHECKED_FIELD_NUMBER: _ClassVar[int]
     account: str
     venue: str
     state: str
@@ -401,7 +435,8 @@ class VenueHealth(_message.Message):
     push: PushHealth
     account_mode: str
     clock_skew_ms: int
-    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., state: _Optional[str] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., last_ok_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., age_ms: _Optional[int] = ..., last_error: _Optional[str] = ..., budget_left: _Optional[int] = ..., positions: _Optional[int] = ..., push: _Optional[_Union[PushHealth, _Mapping]] = ..., account_mode: _Optional[str] = ..., clock_skew_ms: _Optional[int] = ...) -> None: ...
+    equity_unchecked: str
+    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., state: _Optional[str] = ..., source: _Optional[_Union[_types_pb2.Source, str]] = ..., last_ok_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., age_ms: _Optional[int] = ..., last_error: _Optional[str] = ..., budget_left: _Optional[int] = ..., positions: _Optional[int] = ..., push: _Optional[_Union[PushHealth, _Mapping]] = ..., account_mode: _Optional[str] = ..., clock_skew_ms: _Optional[int] = ..., equity_unchecked: _Optional[str] = ...) -> None: ...
 
 class PushHealth(_message.Message):
     __slots__ = ("state", "up_since", "last_message_at", "message_age_ms", "last_error", "changes")
