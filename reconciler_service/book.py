@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import grpc
 import stamina
 from trueup.position.v1 import (
+    position_pb2,
     position_service_pb2,
     position_service_pb2_grpc,
     reconciliation_log_service_pb2,
@@ -37,6 +38,7 @@ READ_S = 10.0
 WRITE_S = 30.0
 ACTOR = "reconciler"  # who confirms and ends cases; what people and policies do bears their names
 
+_FINAL = (position_pb2.POSITION_STATUS_CLOSED, position_pb2.POSITION_STATUS_LIQUIDATED)
 # After these the run may or may not have been recorded: repeat it with its run_id until that is known.
 _UNKNOWN = frozenset({
     grpc.StatusCode.UNAVAILABLE,
@@ -117,6 +119,13 @@ class Book:
             if not page.next_page_token:
                 return drifts
             request.page_token = page.next_page_token
+
+    async def has_kept(self, account: str, venue: str, symbol: str) -> bool:
+        """Whether there ever was a position of the instrument that has ended."""
+        request = position_service_pb2.ListPositionsRequest(
+            account=account, venue=venue, symbol=symbol, statuses=_FINAL, page_size=1
+        )
+        return bool((await self._positions.ListPositions(request, timeout=READ_S)).positions)
 
     async def touched(self, account: str, venue: str, after_revision: int) -> set[str]:
         """The symbols of which the book changed after a revision, live ones or not."""

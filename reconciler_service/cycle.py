@@ -26,7 +26,7 @@ from reconciler_service.desk import PROMPT_S, Desk
 from reconciler_service.equity_watch import EquityFindings, EquityWatch
 from reconciler_service.evidence import Search, explain_all
 from reconciler_service.findings import Explanation, Key, Kind, OpenCase
-from reconciler_service.model import Outcome
+from reconciler_service.model import Outcome, Product, Snapshot
 from reconciler_service.policies import Policies, Policy
 from reconciler_service.portfolio import Findings, Portfolio
 from reconciler_service.sight import (
@@ -143,7 +143,7 @@ class Cycle:
             desk.answers, desk.book_revision = sight.answers, sight.reading.revision
             desk.notes = {key: note for key, note in desk.notes.items() if key in due}
         if self._portfolio is not None:
-            self._portfolio.watch = shares.watch
+            self._portfolio.remember(shares.watch)
         if self._equity is not None:
             self._equity.accounts.update(worth.accounts)
         return Result(answer.run, tuple(answer.drifts), answer.revision, due, left)
@@ -193,7 +193,9 @@ class Cycle:
         venue, account = snapshot.venue, snapshot.account
         book = reading.of(account, venue)
         ours = [case for case in cases if (case.venue, case.account) == (venue, account)]
-        snapshot = desk.narrowed(snapshot, [held.product for held in book.values()] + [case.product for case in ours])
+        products = [held.product for held in book.values()] + [case.product for case in ours]
+        products += await self._once_kept(desk, snapshot)
+        snapshot = desk.narrowed(snapshot, products)
         snapshot, answers = weigh(snapshot, answers, book, self._rules.oldest_state, self._clock())
         desk.saw(snapshot)
         findings = compare(tuple(book.values()), snapshot, self._rules.tolerances)
@@ -212,6 +214,16 @@ class Cycle:
             if check.scope.outcome is Outcome.OK and name in checks and checks[name].scope.outcome is not Outcome.OK:
                 checks[name] = check
         return Sight(desk, reading, snapshot, answers, verdict, checks)
+
+    async def _once_kept(self, desk: Desk, snapshot: Snapshot) -> list[Product]:
+        """The products of which the book has ended what the venue still holds: another process may have seen it kept."""
+        products = []
+        for symbol, product in desk.undecided(snapshot):
+            if await self._book.has_kept(snapshot.account, snapshot.venue, symbol):
+                products.append(product)
+            else:
+                desk.never_kept.add(symbol)
+        return products
 
     async def _explained(self, sight: Sight, patience_s: float | None) -> dict[Key, Explanation]:
         """Why what is confirmed is so. Evidence that others will not wait for is asked for at the next look again."""

@@ -42,6 +42,7 @@ class Desk:
     notes: dict[Key, str] = field(default_factory=dict)  # what a policy could not do about a finding, and why
     scopes: tuple[ScopeReading, ...] = (ScopeReading("", Product.PERPETUAL, "", Outcome.FAILED),)  # last known
     kept: set[Product] = field(default_factory=set)  # what the book has been seen to keep here
+    never_kept: set[str] = field(default_factory=set)  # symbols held in optional scopes that the book was asked about
     reads: dict[str, tuple[ScopeReading, Snapshot]] = field(default_factory=dict)  # each scope's last good one
 
     async def snapshot(self, timeout_s: float, clock: Callable[[], datetime]) -> Snapshot:
@@ -68,11 +69,21 @@ class Desk:
             return self._failed(requested_at, "internal error, see the log")
         return snapshot
 
+    def undecided(self, snapshot: Snapshot) -> list[tuple[str, Product]]:
+        """What the venue holds in scopes that are not compared as far as is known, and nobody asked the book about."""
+        return [
+            (held.symbol, held.product)
+            for scope in snapshot.scopes
+            if scope.if_booked and scope.product not in self.kept
+            for held in scope.positions
+            if held.symbol not in self.never_kept
+        ]
+
     def narrowed(self, snapshot: Snapshot, booked: Iterable[Product | None]) -> Snapshot:
         """The snapshot with its optional scopes decided: one is compared once the book kept positions of its product.
 
         From then on for good, or what the book closed while the venue holds it would go unseen. ``booked`` are the
-        products of the book's positions and open cases.
+        products of the book's positions, open cases, and of what it has closed of ``undecided``.
         """
         self.kept.update(product for product in booked if product is not None)
         scopes = (replace(one, if_booked=one.if_booked and one.product not in self.kept) for one in snapshot.scopes)

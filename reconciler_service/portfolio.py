@@ -42,7 +42,7 @@ class Seen:
 
 
 class Portfolio:
-    """Every configured desk, and how the venues should share. Owned by the task that runs the cycles."""
+    """Every configured desk, and how the venues should share."""
 
     def __init__(self, targets: Targets, desks: Callable[[], Sequence[Desk]]) -> None:
         self.watch = Watch()
@@ -66,6 +66,11 @@ class Portfolio:
             for venue, since in judged.confirmed.items()
         )
         return Findings(judged.watch, drifts, tuple(cases[venue] for venue in judged.over))
+
+    def remember(self, watch: Watch) -> None:
+        """Keep what a look has shown, once it is recorded; of two at the same time, the later one."""
+        if self.watch.at is None or (watch.at is not None and watch.at > self.watch.at):
+            self.watch = watch
 
     def _whole(self) -> list[Read]:
         """The last read of every scope; none unless each was read since the last conclusion.

@@ -213,17 +213,18 @@ class Runner:
         is_push = trigger == "push"
         self._under_way |= {(desk, is_push) for desk in desks}
 
-        def ended(over: Sequence[Desk]) -> None:
+        def ended(over: Sequence[Desk], has_failed: bool) -> None:
             self._under_way -= {(desk, is_push) for desk in over}
+            if has_failed:
+                self._due = min(self._due, _now() + RETRY_S)
             self._wake.set()
 
         try:
             await self._look(desks, Turn(trigger, on_end=ended))
         except Exception as error:  # noqa: BLE001 - see above
             _log_failed(error, trigger)
-            self._due = min(self._due, _now() + RETRY_S)
         finally:
-            ended(desks)
+            ended(desks, False)
 
     async def _ordered(self, order: Order, future: asyncio.Future[Result]) -> None:
         def begun() -> None:
@@ -234,7 +235,8 @@ class Runner:
             await self._discover()
             desks = [desk for desk in self._desks if order.covers(desk)]
             first, *others = await self._look(desks, Turn("request", order.dry_run, on_begin=begun))
-            future.set_result(replace(first, others=tuple(others)))
+            if not future.done():
+                future.set_result(replace(first, others=tuple(others)))
         except asyncio.CancelledError:
             _tell(future, _draining())
             raise

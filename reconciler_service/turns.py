@@ -20,12 +20,15 @@ Then = Callable[[Result], Awaitable[Result]]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Why desks are looked at. ``on_begin`` is called when some of them begin to be, ``on_end`` with those that were."""
+    """Why desks are looked at.
+
+    ``on_begin`` is called when some of them begin to be, ``on_end`` with those that were, and whether it failed.
+    """
 
     trigger: str
     dry_run: bool = False
     on_begin: Callable[[], None] = lambda: None
-    on_end: Callable[[Sequence[Desk]], None] = lambda _: None
+    on_end: Callable[[Sequence[Desk], bool], None] = lambda _, __: None
 
 
 async def look(cycle: Cycle, desks: Sequence[Desk], turn: Turn, then: Then) -> list[Result]:
@@ -64,6 +67,9 @@ async def _together(
                 # Accounts of one venue share its budget.
                 sharing = sum(other.health.venue == desk.health.venue for other in taken)
                 desk.pace.measure((before[desk] - desk.venue.budget_left) / sharing)
+    except Exception:
+        turn.on_end(desks, True)
+        raise
     finally:
         for desk in taken:
             desk.turn.release()
@@ -74,7 +80,7 @@ async def _together(
                 return []  # nobody answered in time: there was no run
             return [result if turn.dry_run else await then(result)]
         finally:
-            turn.on_end([desk for desk in desks if desk not in left])
+            turn.on_end([desk for desk in desks if desk not in left], False)
 
     return await _all([ended(), *_apart(cycle, [desk for desk in desks if desk in left], turn, then)])
 

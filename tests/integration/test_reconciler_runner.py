@@ -9,6 +9,7 @@ import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import grpc
 import pytest
 from trueup.position.v1 import position_service_pb2, position_service_pb2_grpc, reconciliation_log_service_pb2
-from trueup.types.v1 import drift_pb2
+from trueup.types.v1 import drift_pb2, types_pb2
 
 from grpckit.channel import connect
 from grpckit.errors import DETAILS_KEY, RpcError, to_status
@@ -26,10 +27,10 @@ from reconciler_service.desk import Desk
 from reconciler_service.evidence import Search
 from reconciler_service.findings import Cause
 from reconciler_service.health import Health
-from reconciler_service.model import Side
+from reconciler_service.model import Product, Side
 from reconciler_service.runner import Order, Runner
 from reconciler_service.venues import VenueUnreachable
-from tests.reconciler_samples import TestVenue, fill, held, until
+from tests.reconciler_samples import TestVenue, fill, held, scope, until
 
 RULES = Rules(confirm_after_s=0.0, venue_timeout_s=0.5, search=Search(timeout_s=0.5))
 
@@ -695,6 +696,30 @@ async def test_fills_in_flight_at_every_look_are_no_drift(
     for _ in range(4):
         result = await cycle.run([desk], "request")
         assert (list(result.drifts), result.run.confirmed, result.run.suspected) == ([], 0, 1)
+
+
+async def test_what_the_book_has_closed_in_an_optional_scope_is_seen_by_another_reconciler(
+    book: Book, position: Any
+) -> None:
+    """It kept a coin, closed it while the venue holds it, and who had seen it kept is gone."""
+    coin = held("3", symbol="HYPE", asset="HYPE/USD", product=Product.SPOT, **BARE)
+
+    class Holding(TestVenue):
+        async def snapshot(self) -> Any:
+            taken = await super().snapshot()
+            optional = scope(coin, scope="spot", product=Product.SPOT, if_booked=True)
+            return replace(taken, scopes=(*taken.scopes, optional))
+
+    desk = desk_of(Holding())
+    assert not (await Cycle(book, RULES).run([desk], "request")).drifts, "the book never kept any"
+    assert desk.never_kept == {"HYPE"}
+    stub = position_service_pb2_grpc.PositionServiceStub(position.channel)
+    request = position_service_pb2.OpenPositionRequest(asset="HYPE/USD", symbol="HYPE", size="3", entry_price="20")
+    request.product = types_pb2.PRODUCT_SPOT
+    await stub.OpenPosition(request)
+    await stub.ClosePosition(position_service_pb2.ClosePositionRequest(asset="HYPE/USD", close_price="21"))
+    (drift,) = (await Cycle(book, RULES).run([desk_of(Holding())], "request")).drifts
+    assert (drift.kind, drift.symbol) == (drift_pb2.DRIFT_KIND_MISSING_LOCALLY, "HYPE")
 
 
 async def test_a_run_is_recorded_once_when_the_ledger_is_away_meanwhile(start_position: Any, tmp_path: Any) -> None:
