@@ -49,13 +49,17 @@ async def reconcile(
     if session.out.is_json:
         session.out.json(done)
     else:
-        drift_tables.runs(session.out, [done.run])
+        drift_tables.runs(session.out, [done.run, *done.other_runs])
         if done.drifts:
             drift_tables.table(session.out, done.drifts)
-    if not exit_code:
-        return None
-    unread = any(name_of(check, "outcome") != "OK" for check in done.run.checks)
-    return FOUND if done.run.confirmed else REFUSED if unread else None
+    return verdict(done) if exit_code else None
+
+
+def verdict(done: pb.ReconcileResponse) -> int | None:
+    """The exit code for what was found, also by venues that were looked at by themselves."""
+    runs = (done.run, *done.other_runs)
+    unread = any(name_of(check, "outcome") != "OK" for run in runs for check in run.checks)
+    return FOUND if any(run.confirmed for run in runs) else REFUSED if unread else None
 
 
 @app.command()

@@ -164,12 +164,15 @@ class Pair:
         """Show what the first cycle found, so that everybody knows where the story starts."""
         async with grpc.aio.insecure_channel(reconciler) as to:
             stub = reconciler_service_pb2_grpc.ReconcilerServiceStub(to)
-            run = (await stub.Reconcile(reconciler_service_pb2.ReconcileRequest(), timeout=60)).run
+            done = await stub.Reconcile(reconciler_service_pb2.ReconcileRequest(), timeout=60)
+        runs = (done.run, *done.other_runs)
+        checks = [check for run in runs for check in run.checks]
         self.screen.say(
-            f"reconciled: {run.positions_compared} positions compared, {run.confirmed} drifts, "
-            f"{sum(not check.error for check in run.checks)} of {len(run.checks)} venue scopes read"
+            f"reconciled: {sum(run.positions_compared for run in runs)} positions compared, "
+            f"{sum(run.confirmed for run in runs)} drifts, "
+            f"{sum(not check.error for check in checks)} of {len(checks)} venue scopes read"
         )
-        for check in run.checks:
+        for check in checks:
             if check.error:
                 self.screen.say(f"{check.venue} could not be read: {check.error}")
 
