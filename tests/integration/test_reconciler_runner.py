@@ -256,7 +256,7 @@ class Gated(TestVenue):
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("cycle", "desk", "runner", "turns"):
-        monkeypatch.setattr(f"reconciler_service.{module}.PROMPT_S", 0.5)
+        monkeypatch.setattr(f"reconciler_service.{module}.PROMPT_S", 1.5)
 
 
 @pytest.mark.usefixtures("hurried")
@@ -329,7 +329,7 @@ async def test_evidence_that_takes_its_time_keeps_no_other_waiting(book: Book) -
 
     desks = [desk_of(TestVenue([held()])), desk_of(Silent([held()], "second"))]
     cycle = Cycle(book, Rules(confirm_after_s=0.0))
-    result = await cycle.run(desks, "request", patience_s=0.5)
+    result = await cycle.run(desks, "request", patience_s=1.5)
     texts = {drift.account: drift.explanation.text for drift in result.drifts}
     assert texts["second"] == "The venue's fills could not be read: no answer in time."
     assert [desk.is_slow for desk in desks] == [False, True], "by itself it has the time"

@@ -100,4 +100,11 @@ def test_a_quarter_of_the_budget_is_not_for_policies() -> None:
     one = pace()
     assert one.may_correct(FULL // 4)
     assert not one.may_correct(FULL // 4 - 1)
-    assert Pace().may_correct(0), "a venue without a budget"
+
+
+def test_a_venue_without_a_budget_is_looked_at_all_the_same() -> None:
+    one = Pace()
+    assert one.may_correct(0)
+    one.answer(10.0, to_push=True)
+    one.push(10.1)
+    assert math.isclose(one.wait_s(0, 10.2), SPACING_S - 0.2)
