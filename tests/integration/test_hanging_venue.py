@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import grpc
+import pytest
 from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.reconciler.v1 import reconciler_service_pb2_grpc
 from trueup.types.v1 import drift_pb2
@@ -27,6 +28,13 @@ from tests.reconciler_samples import until
 
 LONG_S = 60.0
 FOR_EVER_S = 3600.0  # all the patience there is with a venue: longer than any test waits
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for the other as long as in earnest."""
+    for module in ("cycle", "desk", "runner", "turns"):
+        monkeypatch.setattr(f"reconciler_service.{module}.PROMPT_S", 1.0)
 
 
 class Two:
