@@ -158,3 +158,16 @@ async def test_a_venue_that_fails_meanwhile_is_tried_again(position: Any) -> Non
         desk.app.runner.then = original
         (over,) = (await desk.reconcile()).drifts
         assert (over.status, over.actor) == (RESOLVED, "policy:MISSING_AT_VENUE")
+
+
+async def test_what_is_left_of_the_budget_for_the_interval_is_not_spent_on_corrections(position: Any) -> None:
+    async with ordered(position, {"kind": "MISSING_AT_VENUE", "action": "ADOPT_VENUE", "max_usd": 10**6}) as desk:
+        await desk.reconcile()
+        desk.exchange.close(scenario.DESK, "SOL")
+        pace = desk.app.runner.desks[0].pace
+        known, pace.full = pace.full, 5 * pace.full  # as if four fifths of it were spent
+        (drift,) = (await desk.reconcile()).drifts
+        assert (drift.status, drift.note) == (CONFIRMED, "")
+        pace.full = known
+        (over,) = (await desk.reconcile()).drifts
+        assert (over.status, over.actor) == (RESOLVED, "policy:MISSING_AT_VENUE")

@@ -154,6 +154,22 @@ async def test_pushes_never_spend_the_last_of_the_budget(book: Book) -> None:
     assert await triggers(book) == ["start", "push"]
 
 
+async def test_what_a_cycle_costs_is_measured_for_the_next_pushes(book: Book) -> None:
+    class Spending(TestVenue):
+        async def snapshot(self) -> Any:
+            self.budget_left -= 20
+            return await super().snapshot()
+
+    desks = [desk_of(Spending()), desk_of(Spending(account="second"))]
+    running = Running(Runner(Cycle(book, RULES), desks, [], interval_s=3600))
+    await until(lambda: running.runner.last is not None)
+    assert desks[0].pace.weight == 0, "only what pushes spend"
+    running.runner.push(desks[0])
+    await until(lambda: desks[0].pace.weight > 0)
+    await running.end()
+    assert [desk.pace.weight for desk in desks] == [20, 0]
+
+
 async def test_who_stands_by_leaves_pushes_to_the_other(book: Book) -> None:
     desk = desk_of(TestVenue())
     active = [False]
