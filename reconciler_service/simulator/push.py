@@ -1,12 +1,14 @@
 """What the SIMULATED Hyperliquid says on its WebSocket. Pure; how it is carried is in ``sockets``.
 
 Subscriptions: allDexsClearinghouseState (whole, whenever anything moves, a mark too), userFills (a snapshot, then what
-is new), spotState (when it changed). A client's message that is none is answered as recorded.
+is new), spotState (when it changed). A client's message that is none is answered as recorded. At most ten addresses are
+told about at once, over all connections: all of them come from one machine.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +21,8 @@ from reconciler_service.simulator.wire import Json, Style
 
 GREETING = Frame("greeting", "Websocket connection established.")
 IDLE_S = 60.0
+MOST_USERS = 10
+TOO_MANY = f"Cannot track more than {MOST_USERS} total users."
 
 
 @dataclass(slots=True)
@@ -36,8 +40,10 @@ class HyperliquidTalk:
 
     is_over = False
 
-    def __init__(self, exchange: Exchange, style: Style, idle_s: float = IDLE_S) -> None:
+    def __init__(self, exchange: Exchange, style: Style, users: Counter[str], idle_s: float = IDLE_S) -> None:
+        """``users`` are how many subscriptions there are to each address, of all connections."""
         self.idle_s = idle_s
+        self._users = users
         self._exchange = exchange
         self._style = style
         self._subscriptions: list[Subscription] = []
@@ -73,12 +79,20 @@ class HyperliquidTalk:
             if known is None:
                 return [_error(f"Already unsubscribed: {_spelt(asked)}")]
             self._subscriptions.remove(known)
+            self._users[known.user] -= 1
             return [response]
         if known is not None:
             return [_error(f"Already subscribed: {_spelt(asked)}")]
+        if user.lower() not in +self._users and len(+self._users) >= MOST_USERS:
+            return [_error(TOO_MANY)]
+        self._users[user.lower()] += 1
         made = Subscription(kind, user.lower(), asked)
         self._subscriptions.append(made)
         return [response, *_TELL[kind](self, made)]
+
+    def end(self) -> None:
+        for one in self._subscriptions:
+            self._users[one.user] -= 1
 
     def _positions(self, one: Subscription) -> Sequence[Frame]:
         if one.seen == self._exchange.revision:

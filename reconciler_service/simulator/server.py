@@ -47,12 +47,15 @@ class InfoServer:
         self.stopping = asyncio.Event()
         self.sockets = Sockets(exchange.watchers, plan, self.stopping)
         self.idle_s = IDLE_S
+        self._users: Counter[str] = Counter()
 
     async def listen(self, request: web.Request) -> web.StreamResponse:
         """The WebSocket."""
         if fault := self.plan.take("ws/connect", None).replacing:
             return await _spoiled(request, fault, "null")
-        return await self.sockets.converse(request, HyperliquidTalk(self.exchange, self.style, self.idle_s))
+        return await self.sockets.converse(
+            request, HyperliquidTalk(self.exchange, self.style, self._users, self.idle_s)
+        )
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         try:

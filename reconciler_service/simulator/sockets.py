@@ -40,6 +40,9 @@ class Conversation(Protocol):
     def news(self) -> Sequence[Frame]:
         """What there is to say since the last time, after a change or a tick."""
 
+    def end(self) -> None:
+        """The connection is over."""
+
     @property
     def is_over(self) -> bool:
         """Whether the venue has had enough."""
@@ -69,6 +72,7 @@ class Sockets:
                     await line.send(conversation.answer(message.data))
         finally:
             self._watchers.discard(wake.set)
+            conversation.end()
             talking.cancel()
             await asyncio.gather(talking, return_exceptions=True)
         return response

@@ -1,9 +1,13 @@
 """Listens to a venue's WebSocket: connect, subscribe, keep alive, notice silence, connect again.
 
 What the socket says is only ever a reason to look now. A connection that is complete is such a reason, too: whatever
-happened before was missed. It is complete when every subscription has said something, or SETTLE_S after the beginning.
-Everything else that can happen (no connection, a close, silence, frames that break the format) is told by ``state``,
-and survived: how a venue is listened to is the ``Dialect``'s, and so is what is a change.
+happened before was missed. It is complete when every subscription has said something; SETTLE_S after the beginning it is
+enough that the venue has acknowledged those that are still silent, and their first word is then a reason of its own.
+
+A subscription that is not even acknowledged makes the account DOWN, and says so: what the others hear is a reason to look
+all the same, and the interval does the rest. Where none is acknowledged, the connection is given up at once, else after
+PARTIAL_S, and tried again. Everything else that can happen (no connection, a close, silence, frames that break the
+format) is told by ``state``, and survived: how a venue is listened to is the ``Dialect``'s, and so is what is a change.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from reconciler_service.venues.http import base_of
 
 CONNECT_S = 10.0  # for the connection and the handshake
 SETTLE_S = 5.0  # for the first word of every subscription
+PARTIAL_S = 60.0  # for a connection of which not every subscription was acknowledged
 LASTING_S = 30.0  # a connection that was up for so long did not fail at the beginning
 CLOSE_S = 1.0  # for the other side's goodbye
 LARGEST_FRAME = 16 * 1024 * 1024
@@ -49,6 +54,7 @@ CHANGE = Heard(change=True)
 class Dialect(Protocol):
     """How one account is listened to at one venue, one connection after the other."""
 
+    subscriptions: Collection[str]  # all that are asked for
     urls: Sequence[str]  # where to connect; after a failure the next one is tried
     ping: str  # what to send to be answered; empty: the venue speaks often enough
     ping_s: float
@@ -64,6 +70,10 @@ class Dialect(Protocol):
     def missing(self) -> Collection[str]:
         """Subscriptions that have said nothing yet on this connection."""
 
+    @property
+    def unanswered(self) -> Collection[str]:
+        """Those of them that the venue has not acknowledged either."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -75,6 +85,15 @@ class Backoff:
     def wait_s(self, failures: int, draw: float) -> float:
         """After so many failures in a row, at least one; ``draw`` is 0 to 1."""
         return float(min(self.first_s * 2.0 ** min(failures - 1, 30), self.longest_s) * (1 - draw / 2))
+
+
+class Places:
+    """How many accounts of this process a venue lets listen at once: the first ones, until they end."""
+
+    def __init__(self, count: int, taken: str) -> None:
+        """``taken`` says why an account has no place."""
+        self.taken = taken
+        self.free = asyncio.Semaphore(count)
 
 
 class _Ended(Exception):
@@ -89,15 +108,20 @@ class SocketWatch:
         dialect: Dialect,
         name: str,
         *,
+        places: Places | None = None,
         backoff: Backoff | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``name`` is of the venue and account, for the log. No connection is made here."""
+        """``name`` is of the venue and account, for the log; ``places`` None: anybody may listen. No connection is made here."""
         self._dialect = dialect
         self._name = name
+        self._places = places
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._state = Push(PushState.DOWN)
+        self._is_settled = False  # a look was asked for on this connection, complete or not
+        self._refusal = ""  # what the venue said against something, on this connection
+        self._given_up = ""  # why we close this connection
 
     @property
     def state(self) -> Push:
@@ -105,7 +129,17 @@ class SocketWatch:
         return self._state
 
     async def run(self, on_change: Callable[[], None]) -> None:
-        """Listen until cancelled. Calls back at each connection and at each change."""
+        """Listen until cancelled, once there is a place. Calls back at each connection and at each change."""
+        if self._places is None:
+            await self._run(on_change)
+            return
+        if self._places.free.locked():
+            _log.warning("not pushed", venue=self._name, why=self._places.taken)
+            self._set(last_error=self._places.taken)
+        async with self._places.free:
+            await self._run(on_change)
+
+    async def _run(self, on_change: Callable[[], None]) -> NoReturn:
         failures = 0
         while True:
             started = asyncio.get_running_loop().time()
@@ -130,6 +164,7 @@ class SocketWatch:
 
     async def _listen(self, url: str, on_change: Callable[[], None]) -> NoReturn:
         """One connection, from beginning to end."""
+        self._is_settled, self._refusal, self._given_up = False, "", ""
         trace = aiohttp.TraceConfig()
         trace.on_request_redirect.append(_refuse_redirect)
         async with aiohttp.ClientSession(
@@ -139,7 +174,10 @@ class SocketWatch:
                 socket = await session.ws_connect(
                     url, max_msg_size=LARGEST_FRAME, timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S)
                 )
-            helpers = [asyncio.create_task(self._keep_alive(socket)), asyncio.create_task(self._settle(on_change))]
+            helpers = [
+                asyncio.create_task(self._keep_alive(socket)),
+                asyncio.create_task(self._settle(socket, on_change)),
+            ]
             try:
                 await self._hear_all(socket, on_change)
             finally:
@@ -147,7 +185,7 @@ class SocketWatch:
                     helper.cancel()
                 await asyncio.gather(*helpers, return_exceptions=True)
                 await socket.close()
-        raise _Ended(f"the venue closed the connection (code {socket.close_code})")
+        raise _Ended(self._given_up or f"the venue closed the connection (code {socket.close_code})")
 
     async def _hear_all(self, socket: aiohttp.ClientWebSocketResponse, on_change: Callable[[], None]) -> None:
         """Subscribe, and take frames in until the connection closes."""
@@ -159,17 +197,22 @@ class SocketWatch:
                 async for message in socket:
                     silence.reschedule(now() + silence_s)
                     if message.type is aiohttp.WSMsgType.TEXT:
-                        self._take(self._dialect.hear(message.data), on_change)
+                        missing = len(self._dialect.missing)
+                        heard = self._dialect.hear(message.data)
+                        is_first = len(self._dialect.missing) < missing
+                        self._take(replace(heard, change=heard.change or (is_first and self._is_settled)), on_change)
                     elif message.type is aiohttp.WSMsgType.ERROR:
                         raise _Ended(f"broken connection ({type(message.data).__name__})")
         except TimeoutError:
             raise _Ended(f"silent for {silence_s:g} s") from None
 
     def _take(self, heard: Heard, on_change: Callable[[], None]) -> None:
+        self._refusal = heard.error or self._refusal
         self._set(last_message_at=self._clock(), last_error=heard.error or self._state.last_error)
         if heard.is_over:
             raise _Ended(heard.error)
-        if self._state.state is not PushState.UP and not self._dialect.missing:
+        waited_for = self._dialect.unanswered if self._is_settled else self._dialect.missing
+        if self._state.state is not PushState.UP and not waited_for:
             self._up(on_change)
         elif heard.change:
             self._changed(on_change)
@@ -180,12 +223,27 @@ class SocketWatch:
             with contextlib.suppress(aiohttp.ClientError, OSError):  # whoever reads notices as well
                 await socket.send_str(self._dialect.ping)
 
-    async def _settle(self, on_change: Callable[[], None]) -> None:
-        """What has not been heard of by now may stay silent: go on with the rest, and say so."""
+    async def _settle(self, socket: aiohttp.ClientWebSocketResponse, on_change: Callable[[], None]) -> None:
+        """What is still silent may stay so if the venue knows of it: go on with the rest, and say so."""
         await asyncio.sleep(SETTLE_S)
-        if self._state.state is not PushState.UP:
-            self._set(last_error=f"nothing came of {', '.join(sorted(self._dialect.missing))}")
+        if self._state.state is PushState.UP:
+            return
+        self._is_settled = True
+        if not self._dialect.unanswered:
             self._up(on_change)
+            return
+        self._set(last_error=self._unaccepted())
+        if set(self._dialect.unanswered) != set(self._dialect.subscriptions):
+            _log.warning("push is not complete", venue=self._name, why=self._state.last_error)
+            self._changed(on_change)
+            await asyncio.sleep(PARTIAL_S)
+        if self._dialect.unanswered:
+            self._given_up = self._unaccepted()
+            await socket.close()
+
+    def _unaccepted(self) -> str:
+        what = f"not pushed: the venue did not accept {', '.join(sorted(self._dialect.unanswered))}"
+        return f"{what} ({self._refusal})" if self._refusal else what
 
     def _up(self, on_change: Callable[[], None]) -> None:
         _log.info("push is up", venue=self._name)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import pytest
@@ -28,20 +28,21 @@ from reconciler_service.venues import push
 from reconciler_service.venues.coinbase import auth
 from reconciler_service.venues.coinbase.push import CoinbaseDialect
 from reconciler_service.venues.hyperliquid.push import HyperliquidDialect
-from reconciler_service.venues.push import Backoff, Dialect, SocketWatch, socket_url
+from reconciler_service.venues.push import Backoff, Dialect, Places, SocketWatch, socket_url
 from tests.coinbase_samples import EC, KEY_NAME, SEC1
 from tests.reconciler_samples import until
 
 DESK = scenario.DESK
+OTHER = "0x" + "22" * 20
 QUICK = Backoff(first_s=0.01, longest_s=0.02)
 
 
 class Listening:
     """A watch under way, and how often it called."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, places: Places | None) -> None:
         self.calls = 0
-        self.watch = SocketWatch(dialect, "the venue main", backoff=QUICK)
+        self.watch = SocketWatch(dialect, "the venue main", places=places, backoff=QUICK)
         self.task = asyncio.create_task(self.watch.run(self._called))
 
     def _called(self) -> None:
@@ -50,6 +51,10 @@ class Listening:
     @property
     def state(self) -> PushState:
         return self.watch.state.state
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
 
     async def is_up(self) -> None:
         await until(lambda: self.state is PushState.UP)
@@ -61,22 +66,24 @@ class Listening:
         await until(lambda: self.calls > before)
 
 
-Listen = Callable[[Dialect], Awaitable[Listening]]
+class Listen(Protocol):
+    """Starts one."""
+
+    async def __call__(self, dialect: Dialect, places: Places | None = None) -> Listening: ...
 
 
 @pytest.fixture
 async def listen() -> AsyncIterator[Listen]:
     running: list[Listening] = []
 
-    async def start(dialect: Dialect) -> Listening:
-        one = Listening(dialect)
+    async def start(dialect: Dialect, places: Places | None = None) -> Listening:
+        one = Listening(dialect, places)
         running.append(one)
         return one
 
     yield start
     for one in running:
-        one.task.cancel()
-        await asyncio.gather(one.task, return_exceptions=True)
+        await one.stop()
 
 
 @pytest.fixture
@@ -228,16 +235,95 @@ async def test_a_venue_that_is_not_there_yet_is_found_later(listen: Listen) -> N
     assert one.watch.state.up_since is None
 
 
-async def test_a_subscription_that_says_nothing_does_not_keep_the_others_waiting(
+async def test_a_subscription_that_was_accepted_may_be_silent_and_its_first_word_is_a_reason_to_look(
     venue: server.RunningServer, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(push, "SETTLE_S", 0.2)
-    venue.fault(Kind.LOST, types=frozenset({"ws/spotState"}))
+    venue.fault(Kind.LOST, types=frozenset({"ws/spotState"}), count=1)
     one = await listen(hyperliquid(venue))
     await one.is_up()
-    assert "spotState" in one.watch.state.last_error
-    assert one.calls == 1
+    assert (one.calls, one.watch.state.last_error) == (1, "")
+    # What it says now is the first that is heard of it: it may have changed since the look.
+    await one.hears(lambda: venue.exchange.set_spot(DESK, SpotBalance("HYPE", Decimal("4.5"))))
+    assert (one.calls, one.state) == (2, PushState.UP)
+
+
+async def test_what_happens_before_the_first_word_of_a_subscription_is_looked_at(
+    venue: server.RunningServer, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fill between connecting and the first frame: the look that follows is made after it, not before."""
+    monkeypatch.setattr(push, "SETTLE_S", 60.0)
+    venue.fault(Kind.LOST, types=frozenset({"ws/allDexsClearinghouseState"}), count=1)
+    one = await listen(hyperliquid(venue))
+    await until(lambda: not venue.faults.active)
+    assert (one.state, one.calls) == (PushState.DOWN, 0)
     await one.hears(buy(venue))
+    await one.is_up()
+
+
+async def test_a_subscription_that_is_not_accepted_is_told_and_the_others_are_heard(
+    venue: server.RunningServer, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push, "SETTLE_S", 0.2)
+    lost = [venue.fault(Kind.LOST, types=frozenset({f"ws/{one}"})) for one in ("spotState", "subscriptionResponse")]
+    one = await listen(hyperliquid(venue))
+    await until(lambda: one.calls == 1)
+    assert one.state is PushState.DOWN
+    assert one.watch.state.last_error == "not pushed: the venue did not accept spotState"
+    await one.hears(buy(venue))
+    assert (one.state, venue.sockets.opened) == (PushState.DOWN, 1)
+    for fault in lost:
+        venue.faults.clear(fault.id)
+    await one.hears(lambda: venue.exchange.set_spot(DESK, SpotBalance("HYPE", Decimal("4.5"))))
+    assert (one.state, venue.sockets.opened) == (PushState.UP, 1)
+
+
+async def test_a_connection_that_stays_incomplete_is_made_again(
+    venue: server.RunningServer, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push, "SETTLE_S", 0.2)
+    monkeypatch.setattr(push, "PARTIAL_S", 0.1)
+    lost = [venue.fault(Kind.LOST, types=frozenset({f"ws/{one}"})) for one in ("spotState", "subscriptionResponse")]
+    one = await listen(hyperliquid(venue))
+    await until(lambda: venue.sockets.opened >= 2)
+    assert one.state is PushState.DOWN
+    for fault in lost:
+        venue.faults.clear(fault.id)
+    await one.is_up()
+
+
+async def test_the_eleventh_address_is_told_that_it_is_not_pushed_and_why(
+    venue: server.RunningServer, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is the IP address's, so that another process may have used it up: the venue's word decides."""
+    monkeypatch.setattr(push, "SETTLE_S", 0.5)
+    ten = [await listen(HyperliquidDialect(f"0x{number:040x}", [socket_url(venue.url)])) for number in range(10)]
+    for one in ten:
+        await one.is_up()
+    eleventh = await listen(hyperliquid(venue))
+    await until(lambda: eleventh.watch.state.last_error.startswith("not pushed"))
+    assert (eleventh.state, eleventh.calls) == (PushState.DOWN, 0)
+    assert eleventh.watch.state.last_error == (
+        "not pushed: the venue did not accept allDexsClearinghouseState, spotState, userFills "
+        "(hyperliquid push: 'Cannot track more than 10 total users.')"
+    )
+    assert {one.state for one in ten} == {PushState.UP}
+    await ten[0].stop()
+    await eleventh.is_up()
+
+
+async def test_no_more_of_one_process_listen_than_the_venue_lets(venue: server.RunningServer, listen: Listen) -> None:
+    places = Places(2, "not pushed: two are enough")
+    urls = [socket_url(venue.url)]
+    first, second = [await listen(HyperliquidDialect(one, urls), places) for one in (OTHER, OTHER.replace("2", "3"))]
+    await first.is_up()
+    await second.is_up()
+    third = await listen(hyperliquid(venue), places)
+    await until(lambda: third.watch.state.last_error == "not pushed: two are enough")
+    assert (third.state, venue.sockets.opened) == (PushState.DOWN, 2)
+    await second.stop()
+    await third.is_up()
+    assert (third.calls, venue.sockets.opened) == (1, 3)
 
 
 async def test_a_defect_of_a_dialect_does_not_end_the_watch(venue: server.RunningServer, listen: Listen) -> None:
@@ -310,7 +396,7 @@ async def test_an_account_without_futures_is_heard_all_the_same(
     coinbase.portfolio.is_enrolled = False
     one = await listen(coinbase_at(socket_url(coinbase.url)))
     await one.is_up()
-    assert "futures_balance_summary" in one.watch.state.last_error
+    assert (one.calls, one.watch.state.last_error) == (1, "")
     monkeypatch.setattr(push, "SETTLE_S", 30.0)
     other = await listen(coinbase_at(socket_url(coinbase.url), futures=False))
     await other.is_up()

@@ -5,6 +5,7 @@ differ, so each comparison names the paths that only one side has; everything el
 """
 
 import json
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
@@ -180,7 +181,7 @@ def test_keys_and_types_equal_the_recorded_ones(exchange, name, body, ours_only,
 
 
 def test_frames_of_the_socket_have_the_recorded_keys_and_types(exchange):
-    talk = HyperliquidTalk(exchange, Style())
+    talk = HyperliquidTalk(exchange, Style(), Counter())
     asked = [{"type": kind, "user": DESK} for kind in ("userFills", "spotState")]
     texts = [frame for one in asked for frame in talk.answer(json.dumps({"method": "subscribe", "subscription": one}))]
     ours = {frame.channel: shape(json.loads(frame.text)) for frame in texts}

@@ -10,7 +10,15 @@ import jwt
 import pytest
 
 from reconciler_service.venues.coinbase import auth
-from reconciler_service.venues.coinbase.push import FUTURES, HEARTBEATS, MOST_ORDERS, USER, CoinbaseDialect
+from reconciler_service.venues.coinbase.push import (
+    ACCEPTED,
+    FUTURES,
+    HEARTBEATS,
+    MOST_ORDERS,
+    MOST_POSITIONS,
+    USER,
+    CoinbaseDialect,
+)
 from reconciler_service.venues.push import CHANGE, NOTHING, Heard
 from tests.coinbase_samples import EC, KEY_NAME, SEC1
 
@@ -136,6 +144,38 @@ def test_no_more_orders_are_remembered_than_some() -> None:
     assert line.say(USER, user(order("o0", "1"))) == CHANGE, "forgotten: one look too many"
 
 
+def test_no_more_contracts_are_remembered_than_some() -> None:
+    line = Line()
+    held = [contract(f"C{number}") for number in range(MOST_POSITIONS + 1)]
+    line.say(USER, user(held=held, kind="snapshot"))
+    assert line.say(USER, user(held=held[1:])) == NOTHING
+    assert line.say(USER, user(held=held[:1])) == CHANGE, "forgotten: one look too many"
+
+
+def test_a_frame_is_taken_whole_or_not_at_all(line: Line) -> None:
+    filled, moved, broken = user(order("o1", "0.1")), user(held=[contract(side="Short")]), user(order("o2", "NaN"))
+    assert line.say(USER, filled, moved, broken).error
+    assert line.say(USER, filled) == CHANGE, "the broken frame did not make it known"
+    assert line.say(USER, moved) == CHANGE
+    assert line.say(FUTURES, summary(cfm_usd_balance="401"), {"type": "update"}).error
+    assert line.say(FUTURES, summary(cfm_usd_balance="401")) == CHANGE
+    assert line.say(FUTURES, summary(cfm_usd_balance="401")) == NOTHING
+
+
+def test_what_the_venue_has_accepted_is_told_apart_from_what_has_spoken() -> None:
+    made = Line()
+    made.dialect.hello()
+    assert set(made.dialect.unanswered) == {HEARTBEATS, USER, FUTURES} == set(made.dialect.subscriptions)
+    made.say(ACCEPTED, {"subscriptions": {"heartbeats": ["heartbeats"]}})
+    made.say(ACCEPTED, {"subscriptions": {"heartbeats": ["heartbeats"], "user": ["u"], "level2": ["BTC-USD"]}})
+    assert set(made.dialect.unanswered) == {FUTURES}
+    assert set(made.dialect.missing) == {HEARTBEATS, USER, FUTURES}
+    made.say(FUTURES, summary("snapshot"))
+    assert not made.dialect.unanswered
+    made.dialect.hello()
+    assert set(made.dialect.unanswered) == {HEARTBEATS, USER, FUTURES}, "a new connection begins from the beginning"
+
+
 def test_a_gap_ends_the_connection_and_a_repetition_is_passed_over(line: Line) -> None:
     line.number -= 1
     assert line.say(USER, user(order("new", "1"))) == NOTHING
@@ -170,6 +210,8 @@ def test_a_refusal_ends_the_connection(line: Line) -> None:
         '{"channel":"user","events":[{"type":"update","orders":[{"order_id":"o","cumulative_quantity":"NaN"}]}]}',
         '{"channel":"user","events":[{"type":"update","positions":[]}, {"type":"update","positions":[1]}]}',
         '{"channel":"futures_balance_summary","events":[{"type":"update"}]}',
+        '{"channel":"subscriptions","events":[{}]}',
+        '{"channel":"subscriptions","events":[{"subscriptions":["user"]}]}',
         '{"channel":"futures_balance_summary","events":[{"fcm_balance_summary":{"cfm_usd_balance":{"value":NaN}}}]}',
     ],
 )

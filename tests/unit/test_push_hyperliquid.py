@@ -122,6 +122,24 @@ def test_what_is_a_reason_to_look(dialect: HyperliquidDialect, heard: str) -> No
         assert dialect.hear(heard) == NOTHING, "the same again is none"
 
 
+def accepted(channel: str, method: str = "subscribe") -> str:
+    return frame("subscriptionResponse", {"method": method, "subscription": {"type": channel, "user": ADDRESS}})
+
+
+def test_what_the_venue_has_accepted_is_told_apart_from_what_has_spoken() -> None:
+    made = HyperliquidDialect(ADDRESS, ("ws://127.0.0.1/ws",))
+    made.hello()
+    assert set(made.unanswered) == set(CHANNELS) == set(made.subscriptions)
+    assert made.hear(accepted(SPOT)) == made.hear(accepted(POSITIONS, "unsubscribe")) == NOTHING
+    assert (set(made.unanswered), set(made.missing)) == ({POSITIONS, FILLS}, set(CHANNELS))
+    made.hear(positions(position()))
+    assert (set(made.unanswered), set(made.missing)) == ({FILLS}, {FILLS, SPOT})
+    told = made.hear(frame("error", "Cannot track more than 10 total users."))
+    assert (told.error, told.is_over) == ("hyperliquid push: 'Cannot track more than 10 total users.'", False)
+    made.hello()
+    assert set(made.unanswered) == set(CHANNELS), "a new connection begins from the beginning"
+
+
 def test_many_small_moves_of_a_liquidation_price_are_a_large_one(dialect: HyperliquidDialect) -> None:
     moves = [dialect.hear(positions(position(liquidationPx=f"{price}.0"))) for price in range(30_500, 38_000, 500)]
     assert moves.count(CHANGE) == 1
@@ -174,11 +192,15 @@ def test_under_an_unknown_margin_mode_every_move_counts() -> None:
         '{"channel":"allDexsClearinghouseState","data":{"n":NaN}}',
         frame("error", 'Invalid subscription {"type":"spotState"}'),
         frame("error", None),
+        frame("subscriptionResponse", None),
+        frame("subscriptionResponse", {"method": "subscribe"}),
     ],
 )
 def test_what_breaks_the_format_is_told_and_changes_nothing(dialect: HyperliquidDialect, heard: str) -> None:
     told = dialect.hear(heard)
     assert (told.change, told.is_over) == (False, False)
-    assert told.error.startswith(("hyperliquid push", "userFills", "fills", "HYPE", "BTC", "clearing", "asset", "coin"))
+    assert told.error.startswith(
+        ("hyperliquid push", "userFills", "fills", "HYPE", "BTC", "clearing", "asset", "coin", "subscription")
+    )
     assert dialect.hear(positions(position())) == NOTHING
     assert dialect.hear(positions(position(szi="0.6"))) == CHANGE

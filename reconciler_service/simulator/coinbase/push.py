@@ -71,6 +71,9 @@ class CoinbaseTalk:
     def news(self) -> Sequence[Frame]:
         return [frame for channel in self._told for frame in self._tell[channel]("update")]
 
+    def end(self) -> None:
+        """Nothing is shared between connections."""
+
     def _subscriptions(self) -> Frame:
         who = {channel: [HEARTBEATS if channel == HEARTBEATS else self._portfolio.uuid] for channel in self._told}
         return self._frame("subscriptions", {"subscriptions": who})

@@ -7,18 +7,22 @@ every mark, and orders that only come and go, are none. Deposits and withdrawals
 those wait for the interval.
 
     {"channel", "timestamp", "sequence_num", "events": [{"type": "snapshot" | "update", ...}]}
+    {"channel": "subscriptions", ..., "events": [{"subscriptions": {"user": [...], ...}}]}    those that are accepted
     {"type": "error", "message"}
 
 Frames of a connection are numbered. A gap means that one is lost, an error that a subscription was refused: the
-connection is given up, and the next one begins with a look. A number that was there before is a repetition.
+connection is given up, and the next one begins with a look. A number that was there before is a repetition. A frame is
+taken whole or not at all: one that breaks off in its second event must not make the first one known.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from reconciler_service.venues import VenueError
 from reconciler_service.venues.coinbase.auth import Key
@@ -29,13 +33,28 @@ from reconciler_service.venues.wire import amount, fields, integer, rows, shown,
 
 URLS = ("wss://advanced-trade-ws-user.coinbase.com", "wss://advanced-trade-ws.coinbase.com")  # the second: fail-over
 USER, FUTURES, HEARTBEATS = "user", "futures_balance_summary", "heartbeats"
+ACCEPTED = "subscriptions"
 MOST_ORDERS = 1000  # open ones that are remembered; more would only cost looks
+MOST_POSITIONS = 1000  # the same of contracts
 # What no mark moves: profit that was taken, dollars on either side.
 SETTLED = ("daily_realized_pnl", "cfm_usd_balance", "cbi_usd_balance")
 
 _OVER = frozenset(("FILLED", "CANCELLED", "EXPIRED", "FAILED"))
 
+T = TypeVar("T")
 Row = Mapping[str, object]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the frames of one connection have said so far."""
+
+    filled: dict[str, Decimal] = field(default_factory=dict)  # of each open order
+    positions: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    settled: tuple[Decimal, ...] | None = None
+
+    def copy(self) -> _Known:
+        return replace(self, filled=dict(self.filled), positions=dict(self.positions))
 
 
 class CoinbaseDialect:
@@ -51,27 +70,31 @@ class CoinbaseDialect:
         self._key = key
         self._now = now
         # Heartbeats first: they must be there before anything can fall silent.
-        self._channels = (HEARTBEATS, USER, FUTURES) if futures else (HEARTBEATS, USER)
+        self.subscriptions: Collection[str] = (HEARTBEATS, USER, FUTURES) if futures else (HEARTBEATS, USER)
         self._begin()
 
     def _begin(self) -> None:
-        self._missing = set(self._channels)
+        self._missing = set(self.subscriptions)
+        self._unanswered = set(self.subscriptions)
         self._sequence: int | None = None
-        self._filled: dict[str, Decimal] = {}  # of each open order
-        self._positions: dict[str, tuple[object, ...]] = {}
-        self._settled: tuple[Decimal, ...] | None = None
+        self._known = _Known()
 
     @property
     def missing(self) -> Collection[str]:
         """Channels that have said nothing yet on this connection."""
         return self._missing
 
+    @property
+    def unanswered(self) -> Collection[str]:
+        """Those of them that the venue has not acknowledged either."""
+        return self._unanswered
+
     def hello(self) -> Sequence[str]:
         """One channel and one token a message."""
         self._begin()
         return [
             json.dumps({"type": "subscribe", "channel": channel, "jwt": self._key.socket_token(self._now())})
-            for channel in self._channels
+            for channel in self.subscriptions
         ]
 
     def hear(self, frame: str) -> Heard:
@@ -88,50 +111,67 @@ class CoinbaseDialect:
                     return NOTHING
                 self._sequence = number
             channel = word(message, "channel")
-            if channel not in self._channels:
+            if channel not in (*self.subscriptions, ACCEPTED):
                 return NOTHING
             listed = [fields(event, f"{channel} event") for event in rows(message.get("events"), f"{channel} events")]
-            changes = [self._is_change(channel, event) for event in listed]
+            if channel == ACCEPTED:
+                self._unanswered.difference_update(*(fields(one.get(ACCEPTED), ACCEPTED) for one in listed))
+                return NOTHING
+            known = self._known if channel == HEARTBEATS else self._known.copy()
+            changes = [_is_change(known, channel, event) for event in listed]
         except VenueError as error:
             return Heard(error=str(error))
+        self._known = known
         self._missing.discard(channel)
+        self._unanswered.discard(channel)
         return CHANGE if any(changes) else NOTHING
 
-    def _is_change(self, channel: str, event: Row) -> bool:
-        if channel == HEARTBEATS:
-            return False
-        is_snapshot = event.get("type") == "snapshot"
-        changed = self._settles(event) if channel == FUTURES else self._fills(event) | self._moves(event)
-        return changed and not is_snapshot
 
-    def _fills(self, event: Row) -> bool:
-        changed = False
-        for listed in rows(event.get("orders") or [], "orders"):
-            order = fields(listed, "orders")
-            ident, filled = text(order.get("order_id"), "order_id"), _number(order, "cumulative_quantity")
-            changed |= filled != self._filled.pop(ident, Decimal(0))
-            if word(order, "status").upper() not in _OVER:
-                self._filled[ident] = filled
-        while len(self._filled) > MOST_ORDERS:
-            del self._filled[next(iter(self._filled))]
-        return changed
+def _is_change(known: _Known, channel: str, event: Row) -> bool:
+    """Take an event into what is known; whether it is a reason to look."""
+    if channel == HEARTBEATS:
+        return False
+    is_snapshot = event.get("type") == "snapshot"
+    changed = _settles(known, event) if channel == FUTURES else _fills(known, event) | _moves(known, event)
+    return changed and not is_snapshot
 
-    def _moves(self, event: Row) -> bool:
-        """Only what is listed is compared: whether a list is complete, the venue does not say."""
-        changed = False
-        told = fields(event.get("positions") or {}, "positions")
-        for listed in rows(told.get("expiring_futures_positions") or [], "expiring_futures_positions"):
-            row = fields(listed, "expiring_futures_positions")
-            product = text(row.get("product_id"), "product_id")
-            now = word(row, "side").upper(), _number(row, "number_of_contracts"), _number(row, "entry_price")
-            changed |= self._positions.get(product) != now
-            self._positions[product] = now
-        return changed
 
-    def _settles(self, event: Row) -> bool:
-        summary = fields(event.get("fcm_balance_summary"), "fcm_balance_summary")
-        before, self._settled = self._settled, tuple(_number(summary, key) for key in SETTLED)
-        return before is not None and before != self._settled
+def _fills(known: _Known, event: Row) -> bool:
+    changed = False
+    for listed in rows(event.get("orders") or [], "orders"):
+        order = fields(listed, "orders")
+        ident, filled = text(order.get("order_id"), "order_id"), _number(order, "cumulative_quantity")
+        changed |= filled != known.filled.pop(ident, Decimal(0))
+        if word(order, "status").upper() not in _OVER:
+            known.filled[ident] = filled
+    _forget(known.filled, MOST_ORDERS)
+    return changed
+
+
+def _moves(known: _Known, event: Row) -> bool:
+    """Only what is listed is compared: whether a list is complete, the venue does not say."""
+    changed = False
+    told = fields(event.get("positions") or {}, "positions")
+    for listed in rows(told.get("expiring_futures_positions") or [], "expiring_futures_positions"):
+        row = fields(listed, "expiring_futures_positions")
+        product = text(row.get("product_id"), "product_id")
+        now = word(row, "side").upper(), _number(row, "number_of_contracts"), _number(row, "entry_price")
+        changed |= known.positions.get(product) != now
+        known.positions[product] = now
+    _forget(known.positions, MOST_POSITIONS)
+    return changed
+
+
+def _forget(known: dict[str, T], most: int) -> None:
+    """Drop the oldest ones beyond ``most``."""
+    while len(known) > most:
+        del known[next(iter(known))]
+
+
+def _settles(known: _Known, event: Row) -> bool:
+    summary = fields(event.get("fcm_balance_summary"), "fcm_balance_summary")
+    before, known.settled = known.settled, tuple(_number(summary, key) for key in SETTLED)
+    return before is not None and before != known.settled
 
 
 def _number(row: Row, key: str) -> Decimal:

@@ -8,7 +8,10 @@ position, comes and goes: there only a large move counts.
     {"channel": "allDexsClearinghouseState", "data": {"user", "clearinghouseStates": [[dex, state], ...]}}
     {"channel": "userFills", "data": {"user", "fills": [...], "isSnapshot": true in the first}}
     {"channel": "spotState", "data": {"user", "spotState": {"balances": [...]}}}
-    {"channel": "subscriptionResponse" | "pong" | "error", ...}, and the text "Websocket connection established."
+    {"channel": "subscriptionResponse", "data": {"method": "subscribe", "subscription": {"type", "user"}}}
+    {"channel": "pong" | "error", ...}, and the text "Websocket connection established."
+
+An error names no subscription: that one was refused is told by its response, which does not come.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ POSITIONS, FILLS, SPOT = "allDexsClearinghouseState", "userFills", "spotState"
 CHANNELS = (POSITIONS, FILLS, SPOT)
 GREETING = "Websocket connection established"
 HARMLESS = "Already subscribed"  # an error that says that all is well
+# "10 unique users" from one IP address, in the venue's words; it has been seen to let 15 pass.
+MOST_USERS = 10
+TAKEN = f"not pushed: hyperliquid lets {MOST_USERS} accounts of one address listen, and these are taken; it is polled"
 # Collateral: under a unified account it moves with every mark, and it is no position.
 COLLATERAL = frozenset(("USDC", "USDT", "USDT0", "USDH", "USDE", "FEUSD"))
 # Share of the liquidation price or the entry price, whichever is larger: one near zero moves by multiples of itself.
@@ -48,6 +54,7 @@ class Held(NamedTuple):
 class HyperliquidDialect:
     """Implements ``Dialect`` for one address."""
 
+    subscriptions: Collection[str] = CHANNELS
     ping = '{"method":"ping"}'
     ping_s = 30.0
     silence_s = 45.0  # the answer to a ping had 15 s
@@ -59,6 +66,7 @@ class HyperliquidDialect:
 
     def _begin(self) -> None:
         self._missing = set(CHANNELS)
+        self._unanswered = set(CHANNELS)
         self._held: Mapping[str, Held] = {}
         self._spot: Mapping[str, Decimal] = {}
 
@@ -66,6 +74,11 @@ class HyperliquidDialect:
     def missing(self) -> Collection[str]:
         """Subscriptions that have said nothing yet on this connection."""
         return self._missing
+
+    @property
+    def unanswered(self) -> Collection[str]:
+        """Those of them that the venue has not acknowledged either."""
+        return self._unanswered
 
     def hello(self) -> Sequence[str]:
         """One subscription a message."""
@@ -82,6 +95,8 @@ class HyperliquidDialect:
             channel, data = str(message.get("channel")), message.get("data")
             if channel == "error":
                 return NOTHING if str(data).startswith(HARMLESS) else Heard(error=f"hyperliquid push: {shown(data)}")
+            if channel == "subscriptionResponse":
+                self._unanswered.discard(_accepted(data))
             if channel not in CHANNELS:
                 return NOTHING
             changed = self._is_change(channel, fields(data, channel))
@@ -89,6 +104,7 @@ class HyperliquidDialect:
             return Heard(error=str(error))
         is_first = channel in self._missing
         self._missing.discard(channel)
+        self._unanswered.discard(channel)
         return CHANGE if changed and not is_first else NOTHING
 
     def _is_change(self, channel: str, data: Mapping[str, object]) -> bool:
@@ -102,6 +118,13 @@ class HyperliquidDialect:
             return False  # what they were at the last reason is kept: many small steps are a large one
         self._held = now
         return True
+
+
+def _accepted(data: object) -> str:
+    """The subscription that a response is about; empty for what is none."""
+    response = fields(data, "subscriptionResponse")
+    subscription = fields(response.get("subscription"), "subscription")
+    return str(subscription.get("type")) if response.get("method") == "subscribe" else ""
 
 
 def positions(data: Mapping[str, object]) -> dict[str, Held]:
