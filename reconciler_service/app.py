@@ -171,8 +171,7 @@ class ReconcilerApp:
 
     async def _grow(self) -> list[Desk]:
         """The desks of sub-accounts that were not known before."""
-        masters = [venue for venue in self._venues if isinstance(venue, Hyperliquid)]
-        found = [member for members in await asyncio.gather(*(one.members() for one in masters)) for member in members]
+        found = await hyperliquid.members([venue for venue in self._venues if isinstance(venue, Hyperliquid)])
         self._venues += found
         desks = [_desk(venue) for venue in found]
         for desk in desks:
@@ -213,6 +212,7 @@ def open_venues(settings: ReconcilerSettings) -> tuple[list[Venue], list[Health]
     venues: list[Venue] = []
     names: set[tuple[str, str]] = set()
     owners: dict[str, str] = {}
+    common = hyperliquid.Common()
     for account in settings.all_accounts:
         if (account.venue, account.name) in names:
             raise StartupError(
@@ -221,7 +221,7 @@ def open_venues(settings: ReconcilerSettings) -> tuple[list[Venue], list[Health]
             )
         names.add((account.venue, account.name))
         try:
-            identity, venue = _OPENERS[account.venue](settings, account)
+            identity, venue = _OPENERS[account.venue](settings, account, common)
         except VenueRefused as error:
             is_listed = account in settings.accounts  # errors of adapters name the settings of the environment
             where = f"accounts: {account.venue} account {account.name}: " if is_listed else ""
@@ -249,7 +249,7 @@ def open_venues(settings: ReconcilerSettings) -> tuple[list[Venue], list[Health]
     return venues, missing
 
 
-def _hyperliquid(settings: ReconcilerSettings, account: Account) -> tuple[str, Venue]:
+def _hyperliquid(settings: ReconcilerSettings, account: Account, common: hyperliquid.Common) -> tuple[str, Venue]:
     if settings.source is Source.SIMULATED and not settings.hyperliquid_api_url:
         raise StartupError("VENUES=simulated needs HYPERLIQUID_API_URL, the simulator's URL")
     return hyperliquid.checked_address(account.address), Hyperliquid(
@@ -261,6 +261,7 @@ def _hyperliquid(settings: ReconcilerSettings, account: Account) -> tuple[str, V
         push_urls=_push_urls(
             settings, settings.hyperliquid_ws_url, settings.hyperliquid_api_url or hyperliquid.BASE_URL
         ),
+        common=common,
     )
 
 
@@ -277,7 +278,7 @@ def hyperliquid_settings(settings: ReconcilerSettings) -> hyperliquid.Settings:
     )
 
 
-def _coinbase(settings: ReconcilerSettings, account: Account) -> tuple[str, Venue]:
+def _coinbase(settings: ReconcilerSettings, account: Account, _: hyperliquid.Common) -> tuple[str, Venue]:
     if account.key_file is not None:
         name, secret = SecretStr(""), auth.key_file(account.key_file)
     else:

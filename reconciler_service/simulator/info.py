@@ -189,7 +189,9 @@ def _emptied(ask: Ask, value: Json) -> Json:
         return []
     if isinstance(value, dict) and "assetPositions" in value:
         return wire.clearinghouse_state(ask.exchange, _NOBODY, ask.dex)
-    return value | {"balances": []} if isinstance(value, dict) and "balances" in value else value
+    if not isinstance(value, dict):
+        return value
+    return value | {name: [] for name in ("balances", "universe", "tokens") if name in value}
 
 
 def _with_nan(value: Json, *, bare: bool) -> Json:

@@ -60,9 +60,14 @@ def text(raw: object, what: str) -> str:
 
 def name(raw: object, what: str) -> str:
     """An instrument's or currency's name: what our own contracts accept as one."""
-    if not isinstance(raw, str) or _NAME.fullmatch(raw) is None:
+    if not isinstance(raw, str) or not is_name(raw):
         raise VenueDataError(f"{what}: expected a name, got {shown(raw)}")
     return raw
+
+
+def is_name(raw: object) -> bool:
+    """Whether it is one."""
+    return isinstance(raw, str) and _NAME.fullmatch(raw) is not None
 
 
 def integer(raw: object, what: str) -> int:

@@ -315,6 +315,24 @@ async def test_a_new_coin_makes_the_metadata_be_read_again(adapter: Hyperliquid,
     assert positions[2].asset is None
 
 
+async def test_metadata_without_a_market_does_not_make_a_held_coin_unknown(
+    adapter: Hyperliquid, venue: FakeVenue, clock: Clock
+) -> None:
+    venue.positions = {"": [long_btc()]}
+    venue.next("meta", lambda _: reply({"universe": []}))
+    reading = by_scope(await adapter.snapshot())[""]
+    assert (reading.outcome, reading.error) == (
+        Outcome.FAILED,
+        "meta of '': no market at all, though BTC is held there",
+    )
+    assert await outcomes(adapter) == {"": "OK"}
+    clock.now += timedelta(hours=1)
+    venue.now_ms += 3_600_000
+    venue.next("meta", lambda _: reply({"universe": [{"name": "ARB", "szDecimals": 1}]}))
+    (held,) = by_scope(await adapter.snapshot())[""].positions
+    assert held.asset == "BTC/USD", "a coin that left the list is still what it was"
+
+
 async def test_old_metadata_serves_while_new_cannot_be_read(
     adapter: Hyperliquid, venue: FakeVenue, clock: Clock
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -22,7 +23,8 @@ from reconciler_service.simulator.wire import Style
 from reconciler_service.venues import VenueRefused, VenueUnreachable
 from reconciler_service.venues.budget import WeightBudget
 from reconciler_service.venues.http import HttpSettings, Retries
-from reconciler_service.venues.hyperliquid.adapter import Hyperliquid, Settings
+from reconciler_service.venues.hyperliquid.adapter import Common, Hyperliquid, Settings, members
+from reconciler_service.venues.hyperliquid.family import chosen
 from reconciler_service.venues.hyperliquid.pages import FUNDING
 from reconciler_service.venues.hyperliquid.spot import SpotSettings
 
@@ -55,14 +57,18 @@ class World:
     def fund(self, token: str, total: str, hold: str = "0") -> None:
         self.exchange.set_spot(scenario.DESK, SpotBalance(token, D(total), D(hold)))
 
-    def connect(self, **settings: Any) -> Hyperliquid:
+    def connect(
+        self, address: str = scenario.DESK, account: str = "main", common: Common | None = None, **settings: Any
+    ) -> Hyperliquid:
         made = Hyperliquid(
-            scenario.DESK,
+            address,
             source=Source.SIMULATED,
+            account=account,
             base_url=self.venue.url,
             settings=Settings(http=FAST, **settings),
             budget=self.budget,
             clock=self.clock,
+            common=common,
         )
         self.opened.append(made)
         return made
@@ -244,7 +250,7 @@ async def test_sub_accounts_are_accounts_of_their_own(world: World) -> None:
     world.exchange.trade(HEDGE, "SOL", is_buy=False, size=D(5))
     world.exchange.set_spot(HEDGE, SpotBalance("UBTC", D(2)))
     adapter = world.connect(sub_accounts=("all",))
-    (member,) = await adapter.members()
+    (member,) = await members([adapter])
     world.opened.append(member)
     assert (member.account, member.name, member.source) == ("main/hedge-book", "hyperliquid", Source.SIMULATED)
     await member.check()
@@ -253,21 +259,22 @@ async def test_sub_accounts_are_accounts_of_their_own(world: World) -> None:
     assert sizes(spot_of(snapshot)) == {"@3": "2"}
     assert "SOL" in sizes((await adapter.snapshot()).scopes[0])  # the master's own long
     assert member.budget_left == adapter.budget_left  # one budget for one address of ours
-    assert await member.members() == []
+    assert world.venue.requests["perpDexs"] == 1  # and one reading of what is true of the venue
+    assert await members([member]) == []
 
 
 async def test_new_sub_accounts_are_found_within_the_hour_and_once(world: World) -> None:
     adapter = world.connect(sub_accounts=("all",))
-    assert await adapter.members() == []  # the venue says null
+    assert await members([adapter]) == []  # the venue says null
     assert {one.outcome for one in (await adapter.snapshot()).scopes} == {Outcome.OK}
     add(world, HEDGE, "hedge")
-    assert await adapter.members() == []
+    assert await members([adapter]) == []
     world.later(hours=1)
-    found = await adapter.members()
+    found = await members([adapter])
     world.opened += found
     assert [one.account for one in found] == ["main/hedge"]
     world.later(hours=1)
-    assert await adapter.members() == []
+    assert await members([adapter, *found]) == []
     assert world.venue.requests["subAccounts2"] == 3
 
 
@@ -275,12 +282,12 @@ async def test_sub_accounts_are_chosen_by_name_or_address_and_missed_when_absent
     add(world, HEDGE, "hedge")
     add(world, ARB, "arb")
     adapter = world.connect(sub_accounts=("Hedge", "nobody"))
-    found = await adapter.members()
+    found = await members([adapter])
     world.opened += found
     assert [one.account for one in found] == ["main/hedge"]
     (said,) = [one for one in (await adapter.snapshot()).scopes if one.outcome is not Outcome.OK]
     assert (said.scope, said.error) == ("sub-accounts", "sub-accounts: there is none called nobody")
-    (by_address,) = await world.connect(sub_accounts=(ARB.upper(),)).members()
+    (by_address,) = await members([world.connect(sub_accounts=(ARB.upper(),))])
     world.opened.append(by_address)
     assert by_address.account == "main/arb"
 
@@ -290,14 +297,135 @@ async def test_sub_accounts_that_cannot_be_listed_are_said_and_asked_for_again(w
     add(world, HEDGE, "hedge")
     fault = world.venue.fault(kind, types=frozenset({"subAccounts2"}))
     adapter = world.connect(sub_accounts=("all",))
-    assert await adapter.members() == []
+    assert await members([adapter]) == []
     failed = [one for one in (await adapter.snapshot()).scopes if one.outcome is Outcome.FAILED]
     assert [(one.scope, one.symbol_prefix, one.positions) for one in failed] == [("sub-accounts", "sub-accounts:", ())]
     world.venue.faults.clear(fault.id)
-    found = await adapter.members()
+    found = await members([adapter])
     world.opened += found
     assert [one.account for one in found] == ["main/hedge"]
     assert {one.outcome for one in (await adapter.snapshot()).scopes} == {Outcome.OK}
+
+
+OTHER_MASTER = "0x" + "33" * 20
+
+
+async def with_two_masters(world: World, *wanted: str) -> list[Hyperliquid]:
+    """Two masters, of which both have a sub-account called hedge, and the second one has arb."""
+    world.exchange.open_account(OTHER_MASTER)
+    add(world, HEDGE, "hedge")
+    for address, label in ((ARB, "arb"), ("0x" + "44" * 20, "Hedge")):
+        world.exchange.open_account(address, Role.SUB_ACCOUNT, OTHER_MASTER, label)
+    return [world.connect(sub_accounts=wanted), world.connect(OTHER_MASTER, "desk2", sub_accounts=wanted)]
+
+
+async def found_by(world: World, masters: list[Hyperliquid]) -> list[str]:
+    found = await members(masters)
+    world.opened += found
+    return [one.account for one in found]
+
+
+async def errors(masters: list[Hyperliquid]) -> list[str]:
+    return [
+        one.error for master in masters for one in (await master.snapshot()).scopes if one.outcome is not Outcome.OK
+    ]
+
+
+async def test_a_name_is_looked_for_under_all_masters_and_missed_by_none_that_has_it_not(world: World) -> None:
+    masters = await with_two_masters(world, "arb")
+    assert await found_by(world, masters) == ["desk2/arb"]
+    assert await errors(masters) == []
+
+
+async def test_a_name_that_two_masters_have_is_read_for_neither_and_both_are_named(world: World) -> None:
+    masters = await with_two_masters(world, "hedge", "arb")
+    assert await found_by(world, masters) == ["desk2/arb"]
+    told = (
+        f"sub-accounts: hedge in HYPERLIQUID_SUB_ACCOUNTS may be main/hedge ({HEDGE}), desk2/Hedge ({'0x' + '44' * 20}): "
+        "give one of these names or addresses"
+    )
+    assert await errors(masters) == [told, told]
+
+
+@pytest.mark.parametrize("word", ["Desk2/hedge", "0x" + "44" * 20])
+async def test_a_name_with_its_master_or_an_address_means_one(world: World, word: str) -> None:
+    masters = await with_two_masters(world, word)
+    assert await found_by(world, masters) == ["desk2/Hedge"]
+    assert await errors(masters) == []
+
+
+async def test_all_are_all_of_every_master(world: World) -> None:
+    masters = await with_two_masters(world, "all")
+    assert await found_by(world, masters) == ["main/hedge", "desk2/arb", "desk2/Hedge"]
+
+
+async def test_a_name_that_nobody_has_is_said_once_and_looked_for_again(world: World) -> None:
+    masters = await with_two_masters(world, "nobody")
+    assert await found_by(world, masters) == []
+    assert await errors(masters) == ["sub-accounts: there is none called nobody"]
+    asked = world.venue.requests["subAccounts2"]
+    assert await found_by(world, masters) == []
+    assert world.venue.requests["subAccounts2"] == asked, "not at every look"
+    world.later(minutes=5)
+    add(world, "0x" + "55" * 20, "nobody")
+    assert await found_by(world, masters) == ["main/nobody"]
+    assert await errors(masters) == []
+
+
+async def test_a_bare_name_is_not_decided_before_every_master_is_known(world: World) -> None:
+    masters = await with_two_masters(world, "hedge", "arb", "main/hedge")
+    fault = world.venue.fault(Kind.HTTP_502, types=frozenset({"subAccounts2"}), count=2)
+    # Whichever is asked first fails, with its retries; the other one is listed.
+    await masters[1].family.refresh(world.clock())
+    world.venue.faults.clear(fault.id)
+    assert masters[1].family.members is None
+    await masters[0].family.refresh(world.clock())
+    found, wrong = chosen({"main": masters[0].family.members, "desk2": None}, ["hedge", "arb"])
+    assert found == []
+    assert wrong == {"main": "hedge is not read before the sub-accounts of desk2 are known"}
+    found, wrong = chosen({"main": masters[0].family.members, "desk2": None}, ["main/hedge", HEDGE])
+    assert ([one.account for one in found], wrong) == (["main/hedge"], {})
+
+
+async def test_one_that_is_configured_by_its_address_is_read_once(world: World) -> None:
+    masters = await with_two_masters(world, "all")
+    configured = world.connect(ARB, "arbitrage", sub_accounts=("all",))
+    assert await found_by(world, [*masters, configured]) == ["main/hedge", "desk2/Hedge"]
+    assert await errors([*masters, configured]) == []
+
+
+# --- metadata --------------------------------------------------------------------------------------------------------
+
+
+async def test_accounts_share_what_is_true_of_the_venue(world: World) -> None:
+    common = Common()
+    for address in (HEDGE, ARB):
+        add(world, address, address)
+        world.exchange.deposit(address, D(10_000))
+        world.exchange.trade(address, "SOL", is_buy=True, size=D(5))
+    for address in (scenario.DESK, HEDGE, ARB):
+        world.exchange.set_spot(address, SpotBalance("UBTC", D(1)))
+    accounts = [world.connect(one, one, common) for one in (scenario.DESK, HEDGE, ARB)]
+    snapshots = await asyncio.gather(*(one.snapshot() for one in accounts))
+    assert {reading.outcome for one in snapshots for reading in one.scopes} == {Outcome.OK}
+    asked = {kind: world.venue.requests[kind] for kind in ("perpDexs", "meta", "spotMeta")}
+    assert asked == {"perpDexs": 1, "meta": 2, "spotMeta": 1}  # the desk holds something on two dexes
+
+
+async def test_a_shared_reading_that_fails_is_asked_for_once_and_takes_no_positions_down(world: World) -> None:
+    common = Common()
+    for address in (HEDGE, ARB):
+        add(world, address, address)
+    accounts = [world.connect(one, one, common) for one in (scenario.DESK, HEDGE, ARB)]
+    await asyncio.gather(*(one.snapshot() for one in accounts))
+    world.later(hours=1)
+    world.venue.fault(Kind.HTTP_502, types=frozenset({"perpDexs", "meta"}))
+    before = world.venue.requests["perpDexs"]
+    snapshots = await asyncio.gather(*(one.snapshot() for one in accounts))
+    assert [{one.scope: one.outcome.value for one in snapshot.scopes} for snapshot in snapshots] == [
+        {"": "OK", "xyz": "OK", "*": "FAILED", "spot": "OK"}
+    ] * 3
+    assert world.venue.requests["perpDexs"] - before == 2, "one reader and its retry"
 
 
 def test_an_account_name_must_leave_room_for_sub_accounts() -> None:

@@ -144,12 +144,23 @@ def test_fills_on_every_pair_against_cash_move_the_one_holding() -> None:
         ({"tokens": [token(0, "A", 1), token(0, "B", 1)], "universe": []}, "an index is listed twice"),
         ({"tokens": [token(0, "A", 1)], "universe": [pair(1, "@1", 0, 7)]}, "are not two tokens"),
         ({"tokens": [token(0, "A", 1)], "universe": [{"name": "@1", "tokens": [0], "index": 1}]}, "are not two tokens"),
-        ({"tokens": [token(0, "A B", 1)], "universe": []}, "spot token name"),
+        ({"tokens": [token(0, "A B", 1)], "universe": []}, "the list is empty"),
+        ({"tokens": [], "universe": []}, "the list is empty"),
     ],
 )
 def test_metadata_that_breaks_the_format_is_refused(meta: dict[str, Any], error: str) -> None:
     with pytest.raises(VenueDataError, match=error):
         tokens.tokens(meta, CASH, {})
+
+
+def test_a_token_whose_name_nobody_can_book_hides_no_other_and_is_an_error_where_it_is_held() -> None:
+    listed = [token(0, "USDC", 8), token(1, "ODD ₿", 1), token(2, "HYPE", 2)]
+    markets = [pair(1, "@1", 1, 0), pair(2, "@2", 2, 0), pair(3, "ODD ₿/USDC", 2, 0), pair(4, "@4", 2, 1)]
+    known = tokens.tokens({"tokens": listed, "universe": markets}, CASH, {})
+    assert (set(known.by_name), known.listed) == ({"USDC", "HYPE"}, {"@2"})
+    (held,) = decode.spot_balances({"balances": [{"coin": "ODD ₿", "token": 1, "total": "5", "hold": "0"}]})
+    with pytest.raises(VenueDataError, match="balances coin: expected a name"):
+        tokens.position(held, known, {})
 
 
 def test_a_balance_off_its_smallest_unit_is_refused() -> None:

@@ -8,7 +8,7 @@ Scopes are the perpetual dexes, and ``spot``. What makes a scope's answer unfit 
 * SUSPECT  the positions listed are fewer than the totals say. Whether a complete answer is of the right time and may
            be empty is for the Reconciler to judge.
 
-Sub-accounts are accounts of their own, read by their own address: ``members`` finds them.
+Sub-accounts are accounts of their own, read by their own address: ``members`` finds them, for all masters at once.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from reconciler_service.model import CashFlow, ScopeReading, Snapshot, Source, V
 from reconciler_service.venues import VenueDataError, VenueRefused, VenueUnreachable
 from reconciler_service.venues.budget import WeightBudget
 from reconciler_service.venues.http import HttpSettings, base_of
-from reconciler_service.venues.hyperliquid import decode, flows, history, pages
+from reconciler_service.venues.hyperliquid import decode, family, flows, history, pages
 from reconciler_service.venues.hyperliquid.client import Client
 from reconciler_service.venues.hyperliquid.dexes import DexReader, unread
 from reconciler_service.venues.hyperliquid.family import Family
+from reconciler_service.venues.hyperliquid.metadata import GOOD_FOR, Metadata
 from reconciler_service.venues.hyperliquid.modes import Mode
-from reconciler_service.venues.hyperliquid.push import HyperliquidDialect
+from reconciler_service.venues.hyperliquid.push import MOST_USERS, TAKEN, HyperliquidDialect
 from reconciler_service.venues.hyperliquid.spot import SpotReader, SpotSettings
-from reconciler_service.venues.push import SocketWatch
+from reconciler_service.venues.push import Places, SocketWatch
 from reconciler_service.venues.wire import EPOCH, milliseconds
 
 BASE_URL = "https://api.hyperliquid.xyz"
@@ -46,10 +47,18 @@ _PRIVATE_KEY = re.compile(r"(0x)?[0-9a-f]{64}", re.ASCII)
 class Settings:
     """What to read, and how long to trust what seldom changes."""
 
-    metadata_for: timedelta = timedelta(hours=1)  # before dexes, markets, tokens, the mode, sub-accounts are read again
+    metadata_for: timedelta = GOOD_FOR  # before dexes, markets, tokens, the mode, sub-accounts are read again
     spot: SpotSettings | None = field(default_factory=SpotSettings)  # None: not read
     sub_accounts: tuple[str, ...] = ()  # names or addresses of those to read, or "all"
     http: HttpSettings = field(default_factory=HttpSettings)
+
+
+class Common:
+    """What all accounts at one base URL have in common; an adapter that is given none has one of its own."""
+
+    def __init__(self, metadata_for: timedelta = GOOD_FOR) -> None:
+        self.metadata = Metadata(metadata_for)
+        self.places = Places(MOST_USERS, TAKEN)  # on the WebSocket
 
 
 class Hyperliquid:
@@ -69,6 +78,7 @@ class Hyperliquid:
         budget: WeightBudget | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         push_urls: Sequence[str] = (),
+        common: Common | None = None,
     ) -> None:
         """``address`` is the public 0x address of a master, sub-account or vault: VenueRefused if it cannot be one.
 
@@ -76,18 +86,20 @@ class Hyperliquid:
         ``clock`` gives aware times. No connection is made here.
         ``push_urls`` are the WebSocket's and those of its stand-ins, none to watch nothing.
         """
-        self._address = checked_address(address)
+        self.address = checked_address(address)
         self._push_urls = tuple(push_urls)
         self._settings = settings or Settings()
         self._clock = clock
         self._base_url = base_url
         self._budget = budget or WeightBudget.shared(str(base_of(base_url).origin()), WEIGHT_PER_MINUTE)
-        self._client = Client(self._address, base_url, self._budget, self._settings.http)
+        self._client = Client(self.address, base_url, self._budget, self._settings.http)
         good_for = self._settings.metadata_for
+        self._common = common or Common(good_for)
+        metadata, spot = self._common.metadata, self._settings.spot
         self._mode = Mode(self._client, good_for)
-        self._dexes = DexReader(self._client, self._mode, good_for, clock)
-        self._spot = None if self._settings.spot is None else SpotReader(self._client, self._settings.spot, good_for)
-        self._family = Family(self._client, account, self._settings.sub_accounts, good_for)
+        self._dexes = DexReader(self._client, self._mode, metadata, clock)
+        self._spot = None if spot is None else SpotReader(self._client, spot, metadata)
+        self.family = Family(self._client, account, self._settings.sub_accounts, good_for)
         self.account = account
         self.source = source
 
@@ -98,8 +110,10 @@ class Hyperliquid:
 
     def watch(self) -> SocketWatch | None:
         """A watch over the address."""
-        urls = self._push_urls
-        return SocketWatch(HyperliquidDialect(self._address, urls), f"{self.name} {self.account}") if urls else None
+        if not self._push_urls:
+            return None
+        dialect = HyperliquidDialect(self.address, self._push_urls)
+        return SocketWatch(dialect, f"{self.name} {self.account}", places=self._common.places)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -113,38 +127,36 @@ class Hyperliquid:
             raise VenueUnreachable(str(error)) from error
         if role.role == "missing":
             raise VenueRefused(
-                f"hyperliquid knows no account {self._address}: check HYPERLIQUID_ADDRESS. "
+                f"hyperliquid knows no account {self.address}: check HYPERLIQUID_ADDRESS. "
                 "A wrong address reads as a flat account, so it is not used"
             )
         if role.role == "agent":
             hint = f"its master's address {role.master}" if role.master else "its master's address"
             raise VenueRefused(
-                f"{self._address} is an agent (API wallet): it holds no positions and reads as flat. "
+                f"{self.address} is an agent (API wallet): it holds no positions and reads as flat. "
                 f"Set HYPERLIQUID_ADDRESS to {hint}"
             )
         if role.role not in _HOLDERS:
-            raise VenueRefused(f"{self._address} has the role {role.role[:40]!r}, not known to hold positions")
+            raise VenueRefused(f"{self.address} has the role {role.role[:40]!r}, not known to hold positions")
 
-    async def members(self) -> list[Hyperliquid]:
-        """Adapters of the sub-accounts that were not found before: each fails alone, and is the caller's to close.
+    def member(self, address: str, account: str) -> Hyperliquid:
+        """The adapter of a sub-account: it fails alone, and is the caller's to close."""
+        return Hyperliquid(
+            address,
+            source=self.source,
+            account=account,
+            base_url=self._base_url,
+            settings=replace(self._settings, sub_accounts=()),
+            budget=self._budget,
+            clock=self._clock,
+            push_urls=self._push_urls,
+            common=self._common,
+        )
 
-        Never raises VenueError: what cannot be listed is said by the snapshots, and looked for again.
-        """
-        found = await self._family.new(self._clock())
-        alone = replace(self._settings, sub_accounts=())
-        return [
-            Hyperliquid(
-                address,
-                source=self.source,
-                account=account,
-                base_url=self._base_url,
-                settings=alone,
-                budget=self._budget,
-                clock=self._clock,
-                push_urls=self._push_urls,
-            )
-            for address, account in found
-        ]
+    @property
+    def now(self) -> datetime:
+        """The time by its clock."""
+        return self._clock()
 
     async def snapshot(self) -> Snapshot:
         """Read all scopes at once. Never raises VenueError: what failed says so itself."""
@@ -159,8 +171,8 @@ class Hyperliquid:
             reading, more = spot.result()
             readings.append(reading if self._mode.has_spot_totals else replace(reading, equity=None))
             marks |= more
-        if self._family.error:
-            readings.append(unread("sub-accounts", f"sub-accounts: {self._family.error}"))
+        if self.family.error:
+            readings.append(unread("sub-accounts", f"sub-accounts: {self.family.error}"))
         told = tuple(marks.items())
         return Snapshot(self.name, self.account, self.source, requested_at, tuple(readings), told, mode=self._mode.name)
 
@@ -173,7 +185,7 @@ class Hyperliquid:
 
         async def page(start: int, end: int | None) -> list[history.Execution]:
             raw = await self._client.history(pages.FILLS.kind, start, end)
-            return history.executions(raw, self._address)
+            return history.executions(raw, self.address)
 
         ordered = history.in_order(await pages.read(pages.FILLS, milliseconds(since), page))
         if len(ordered) >= KEPT and ordered[0].time > since:
@@ -200,7 +212,7 @@ class Hyperliquid:
 
         async def ledger(start: int, end: int | None) -> list[flows.Booked]:
             raw = await self._client.history(pages.LEDGER.kind, start, end)
-            return [flows.ledger(row, self._address) for row in raw]
+            return [flows.ledger(row, self.address) for row in raw]
 
         booked = [*await pages.read(pages.FUNDING, start, funding), *await pages.read(pages.LEDGER, start, ledger)]
         found = [flow for entry in booked for flow in entry.flows]
@@ -214,6 +226,19 @@ class Hyperliquid:
     def _with_equity(self, readings: list[ScopeReading]) -> list[ScopeReading]:
         """The readings without the totals that mean nothing in the account's mode."""
         return readings if self._mode.has_dex_totals else [replace(one, equity=None) for one in readings]
+
+
+async def members(accounts: Sequence[Hyperliquid]) -> list[Hyperliquid]:
+    """Adapters of the sub-accounts that are asked for and are none of ``accounts`` yet, each once.
+
+    Never raises VenueError: what cannot be listed, or is asked for and not to be had, is said by the masters' snapshots.
+    """
+    if not accounts:
+        return []
+    masters = {one.account: one for one in accounts}
+    known = {one.address for one in accounts}
+    found = await family.wanted([one.family for one in accounts], accounts[0].now)
+    return [masters[one.master].member(one.address, one.account) for one in found if one.address not in known]
 
 
 def checked_address(address: str) -> str:

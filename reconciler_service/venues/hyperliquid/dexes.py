@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from reconciler_service.model import Equity, Outcome, Product, ScopeReading
 from reconciler_service.venues import VenueDataError, VenueError
 from reconciler_service.venues.hyperliquid import decode
 from reconciler_service.venues.hyperliquid.client import Client
+from reconciler_service.venues.hyperliquid.metadata import Metadata, Steps
 from reconciler_service.venues.hyperliquid.modes import Mode
 from reconciler_service.venues.wire import EXACT
 
@@ -21,53 +21,39 @@ PATIENCE_S = 10.0  # for the list of dexes: those that are known must still be r
 _NOTIONAL_SLACK = Decimal("1e-6")  # relative; the venue's totals carry float noise
 
 
-@dataclass(slots=True)
-class _Scope:
-    """What is remembered of one dex between snapshots."""
-
-    steps: dict[str, Decimal] = field(default_factory=dict)
-    steps_at: datetime | None = None
-    held: int = 0  # positions in the last OK reading
-
-
 class DexReader:
-    """Reads the perpetuals of one account. Which dexes there are is read again when it is ``good_for`` old."""
+    """Reads the perpetuals of one account, of all the dexes that ``metadata`` knows of."""
 
-    def __init__(self, client: Client, mode: Mode, good_for: timedelta, clock: Callable[[], datetime]) -> None:
+    def __init__(self, client: Client, mode: Mode, metadata: Metadata, clock: Callable[[], datetime]) -> None:
         self._client = client
         self._mode = mode
-        self._good_for = good_for
+        self._metadata = metadata
         self._clock = clock
-        self._dexes: tuple[str, ...] = (decode.MAIN_DEX,)
-        self._dexes_at: datetime | None = None
-        self._scopes: dict[str, _Scope] = {}
+        self._held: dict[str, int] = {}  # positions in the last OK reading, by dex
 
     async def read(self, now: datetime) -> list[ScopeReading]:
         """Read all dexes at once. Never raises VenueError."""
         readings: list[ScopeReading] = []
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await self._list(now)
+                await self._metadata.dexes.get(now, self._listed, bool)
         except (VenueError, TimeoutError) as error:
             readings.append(unread(UNLISTED, f"other dexes than those read: {error or 'no answer in time'}"))
+        listed = self._metadata.dexes.value or (decode.MAIN_DEX,)
+        # A dex that leaves the list while it holds positions is still asked for them.
+        held = [dex for dex, count in self._held.items() if count]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._read(dex)) for dex in self._dexes]
+            tasks = [group.create_task(self._read(dex)) for dex in dict.fromkeys([*listed, *held])]
         return [task.result() for task in tasks] + readings
 
-    async def _list(self, now: datetime) -> None:
-        if self._dexes_at is None or now - self._dexes_at >= self._good_for:
-            listed = decode.perp_dexs(await self._client.public("perpDexs"))
-            # A dex that leaves the list while it holds positions is still asked for them.
-            held = [dex for dex, scope in self._scopes.items() if scope.held]
-            self._dexes = tuple(dict.fromkeys([*listed, *held]))
-            self._dexes_at = now
+    async def _listed(self) -> tuple[str, ...]:
+        return decode.perp_dexs(await self._client.public("perpDexs"))
 
     async def _read(self, dex: str) -> ScopeReading:
-        scope = self._scopes.setdefault(dex, _Scope())
         sent_at = self._clock()  # later than the snapshot's own time where listing the dexes took long
         try:
             raw = await self._client.mine("clearinghouseState", dex)
-            state = decode.account_state(raw, await self._steps(dex, scope, decode.held_coins(raw), sent_at))
+            state = decode.account_state(raw, await self._steps(dex, decode.held_coins(raw), sent_at))
             stray = [p.symbol for p in state.positions if _dex_of(p.symbol) != dex]
             if stray:
                 raise VenueDataError(f"{stray[0]} does not belong to the dex {dex!r}")
@@ -75,24 +61,27 @@ class DexReader:
             return _reading(dex, Outcome.FAILED, error=str(error))
         if not self._mode.is_unified and (doubt := _doubt(state)):
             return _reading(dex, Outcome.SUSPECT, state, doubt)
-        scope.held = len(state.positions)
+        self._held[dex] = len(state.positions)
         return _reading(dex, Outcome.OK, state)
 
-    async def _steps(self, dex: str, scope: _Scope, held: frozenset[str], sent_at: datetime) -> dict[str, Decimal]:
+    async def _steps(self, dex: str, held: frozenset[str], sent_at: datetime) -> Steps:
         """The dex's size steps: read when first needed, when old, and when a coin is not among them."""
         if not held:
             return {}
-        age = None if scope.steps_at is None else sent_at - scope.steps_at
-        fresh = age is not None and age < self._good_for and held <= scope.steps.keys()
-        if not fresh:
-            try:
-                scope.steps = decode.size_steps(await self._client.public("meta", dex))
-                scope.steps_at = sent_at
-            except VenueError:
-                # Old steps still hold for the coins they name. A coin they do not name may be new, not unknown.
-                if not held <= scope.steps.keys():
-                    raise
-        return scope.steps
+        kept = self._metadata.steps(dex)
+
+        async def read() -> Steps:
+            if not (steps := decode.size_steps(await self._client.public("meta", dex))):
+                raise VenueDataError(f"meta of {dex!r}: no market at all, though {min(held)} is held there")
+            return {**(kept.value or {}), **steps}  # a coin that is not listed any more has the step it had
+
+        try:
+            return await kept.get(sent_at, read, lambda steps: held <= steps.keys())
+        except VenueError:
+            # Old steps still hold for the coins they name. A coin they do not name may be new, not unknown.
+            if kept.value is None or not held <= kept.value.keys():
+                raise
+            return kept.value
 
 
 def unread(what: str, error: str) -> ScopeReading:

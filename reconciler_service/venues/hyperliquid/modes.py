@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from reconciler_service.venues import VenueError
 from reconciler_service.venues.hyperliquid import decode
 from reconciler_service.venues.hyperliquid.client import Client
+from reconciler_service.venues.kept import spread
 
 PATIENCE_S = 5.0  # the snapshot waits for it
 
@@ -25,7 +26,7 @@ class Mode:
 
     def __init__(self, client: Client, good_for: timedelta) -> None:
         self._client = client
-        self._good_for = good_for
+        self._good_for = spread(good_for, client.address)
         self._read_at: datetime | None = None
         self.name = ""
 

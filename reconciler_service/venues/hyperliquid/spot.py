@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from reconciler_service.model import Equity, Outcome, Product, ScopeReading, VenueFill, VenuePosition
 from reconciler_service.venues import VenueDataError, VenueError
 from reconciler_service.venues.hyperliquid import decode, tokens
 from reconciler_service.venues.hyperliquid.client import Client
+from reconciler_service.venues.hyperliquid.metadata import Metadata
 from reconciler_service.venues.hyperliquid.tokens import Tokens
 from reconciler_service.venues.wire import EXACT
 
@@ -35,12 +36,10 @@ class SpotSettings:
 class SpotReader:
     """Reads the tokens of one account. The metadata is read when a token is held, when old, and for a new token."""
 
-    def __init__(self, client: Client, settings: SpotSettings, good_for: timedelta) -> None:
+    def __init__(self, client: Client, settings: SpotSettings, metadata: Metadata) -> None:
         self._client = client
         self._settings = settings
-        self._good_for = good_for
-        self._known = Tokens()
-        self._known_at: datetime | None = None
+        self._metadata = metadata
         self._mids: dict[str, Decimal] = {}  # the last ones seen
 
     async def read(self, now: datetime) -> tuple[ScopeReading, Marks]:
@@ -57,7 +56,7 @@ class SpotReader:
         if len({one.coin for one in balances}) != len(balances):
             raise VenueDataError("balances: a token is listed twice")
         held = tokens.coins(balances, cash)
-        known = await self._tokens(held, now) if held else Tokens()
+        known = await self._tokens(now, lambda known: held <= known.by_name.keys()) if held else Tokens()
         fresh = await self._prices() if held else {}
         found = [tokens.position(one, known, self._mids) for one in balances if one.coin in held]
         positions = tuple(one for one in found if one is not None)
@@ -70,28 +69,28 @@ class SpotReader:
         They do not chain from one start to the next, since fees and transfers move a balance too. Raises VenueError.
         """
         listed = list(fills)
-        known = await self._tokens(frozenset(), now) if listed else Tokens()
-        if any(not fill.symbol.startswith(OUTCOME) and fill.symbol not in known.listed for fill in listed):
-            known = await self._tokens(frozenset(), now, again=True)
+        pairs = frozenset(fill.symbol for fill in listed if not fill.symbol.startswith(OUTCOME))
+        known = await self._tokens(now, lambda known: pairs <= known.listed) if listed else Tokens()
         return [_moved(fill, known) for fill in listed]
 
     async def tokens(self, now: datetime) -> Tokens:
         """The venue's tokens. Raises VenueError."""
-        return await self._tokens(frozenset(), now)
+        return await self._tokens(now, lambda _: True)
 
-    async def _tokens(self, needed: frozenset[str], now: datetime, *, again: bool = False) -> Tokens:
-        is_old = self._known_at is None or now - self._known_at >= self._good_for
-        if is_old or again or not needed <= self._known.by_name.keys():
-            settings = self._settings
-            try:
-                raw = await self._client.public("spotMeta")
-                self._known = tokens.tokens(raw, settings.cash, settings.assets or {})
-                self._known_at = now
-            except VenueError:
-                # Old metadata still holds for what it names. A token it does not name may be new, not unknown.
-                if self._known_at is None or again or not needed <= self._known.by_name.keys():
-                    raise
-        return self._known
+    async def _tokens(self, now: datetime, is_enough: Callable[[Tokens], bool]) -> Tokens:
+        kept = self._metadata.tokens
+
+        async def read() -> Tokens:
+            raw = await self._client.public("spotMeta")
+            return tokens.tokens(raw, self._settings.cash, self._settings.assets or {})
+
+        try:
+            return await kept.get(now, read, is_enough)
+        except VenueError:
+            # Old metadata still holds for what it names. What it does not name may be new, not unknown.
+            if kept.value is None or not is_enough(kept.value):
+                raise
+            return kept.value
 
     async def _prices(self) -> dict[str, Decimal]:
         """Mids of now. Where they cannot be had, older ones tell dust; without any, airdropped dust would be a drift."""

@@ -23,7 +23,7 @@ from decimal import Decimal
 from reconciler_service.model import Product, Side, VenuePosition
 from reconciler_service.venues import VenueDataError
 from reconciler_service.venues.hyperliquid.decode import UNKNOWN_STEP, SpotBalance
-from reconciler_service.venues.wire import EXACT, fields, integer, name, quantised, rows, shown
+from reconciler_service.venues.wire import EXACT, fields, integer, is_name, name, quantised, rows, shown
 
 # What the Unit bridge is known to have brought, in case the metadata leaves the full names out.
 BRIDGED = {"UBTC": "BTC", "UETH": "ETH", "USOL": "SOL"}
@@ -56,7 +56,12 @@ class Tokens:
 def tokens(raw: object, cash: Collection[str], assets: Mapping[str, str]) -> Tokens:
     """``spotMeta``. ``cash`` are token names in the order of preference, ``assets`` what tokens stand for."""
     meta = fields(raw, "spotMeta")
-    listed = [_token(fields(row, "spotMeta token"), assets) for row in rows(meta.get("tokens"), "spotMeta tokens")]
+    told = [fields(row, "spotMeta token") for row in rows(meta.get("tokens"), "spotMeta tokens")]
+    # Anybody may list a token: one with a name that nobody can book must not hide the others. Held, it is an error.
+    listed = [_token(row, assets) for row in told if is_name(row.get("name"))]
+    strange = {integer(row.get("index"), "spotMeta token index") for row in told if not is_name(row.get("name"))}
+    if not listed:
+        raise VenueDataError("spotMeta tokens: the list is empty, so it is not known what a held token is")
     by_index = {token.index: token for token in listed}
     if len(by_index) != len(listed):
         raise VenueDataError("spotMeta tokens: an index is listed twice")
@@ -65,10 +70,14 @@ def tokens(raw: object, cash: Collection[str], assets: Mapping[str, str]) -> Tok
     names = set[str]()
     for row in rows(meta.get("universe"), "spotMeta universe"):
         market = fields(row, "spotMeta universe")
+        if not is_name(market.get("name")):
+            continue
         pair = name(market.get("name"), "spot pair name")
         sides = [integer(one, f"{pair} tokens") for one in rows(market.get("tokens"), f"{pair} tokens")]
-        if len(sides) != 2 or not by_index.keys() >= set(sides):
+        if len(sides) != 2 or not by_index.keys() | strange >= set(sides):
             raise VenueDataError(f"{pair} tokens: {shown(sides)} are not two tokens that are listed")
+        if not strange.isdisjoint(sides):
+            continue
         names.add(pair)
         base, quote = sides
         place = rank.get(by_index[quote].name)
