@@ -47,7 +47,8 @@ def weigh(
     """Downgrade what cannot be believed yet; return the snapshot and what to remember of it.
 
     A state is of the wrong time when the venue's own time of it lies ``oldest`` or more before the request or after
-    ``received_at`` (by default the request), or not after the state it gave before. An empty scope is believed when
+    ``received_at`` (by default the request), or not after the state it gave before. A state without a time of its own is
+    doubted with the venue's main scope, which was asked for in the same moment. An empty scope is believed when
     the answer before was empty as well, and long enough ago if much has vanished; or when there was no answer before
     and the book holds nothing there. What an adapter does not believe itself is not remembered. When the clock was set
     back, nothing that was remembered counts.
@@ -55,15 +56,21 @@ def weigh(
     owners = (scope_of(snapshot, local.product, local.symbol) for local in book.values() if not local.in_transit)
     held = Counter(id(owner) for owner in owners)
     known = dict(answers)
+    last = {name: one for name, one in answers.items() if one.requested_at <= snapshot.requested_at}
+    wrong = {
+        scope.scope: _wrong_time(
+            scope, snapshot.requested_at, received_at or snapshot.requested_at, last.get(scope.scope), oldest
+        )
+        for scope in snapshot.scopes
+    }
+    beside = f"tells no time, and what it was read with is {wrong['']}" if wrong.get("") else ""
     scopes = []
     for scope in snapshot.scopes:
         if scope.outcome is not Outcome.OK:
             scopes.append(scope)
             continue
-        before = answers.get(scope.scope)
-        if before is not None and before.requested_at > snapshot.requested_at:
-            before = None
-        doubt = _wrong_time(scope, snapshot.requested_at, received_at or snapshot.requested_at, before, oldest)
+        before = last.get(scope.scope)
+        doubt = beside if scope.observed_at is None else wrong[scope.scope]
         if not doubt:
             known[scope.scope] = answer = _answer(scope, snapshot.requested_at, before, held[id(scope)])
             doubt = _emptied(answer, before)

@@ -162,6 +162,24 @@ async def test_old_prices_tell_dust_while_new_ones_cannot_be_had(world: World) -
     assert (one.mark_price, dict(snapshot.marks).get("@3")) == (42500, None)  # an old price is no fresh mark
 
 
+async def test_balances_out_of_an_old_cache_are_no_change(world: World) -> None:
+    """STALE answers from when the fault was made; what was read since is newer."""
+    world.fund("USDC", "100000")
+    world.fund("UBTC", "1")
+    adapter = world.connect()
+    assert spot_of(await adapter.snapshot()).outcome is Outcome.OK
+    old = world.venue.fault(Kind.STALE, types=frozenset({"spotClearinghouseState"}), count=1)
+    world.floor.trade(scenario.DESK, "UBTC", is_buy=True, size=D("0.5"))
+    stale = spot_of(await adapter.snapshot())
+    assert (stale.outcome, sizes(stale)) == (Outcome.OK, {"@3": "1"}), "it cannot be told: nothing newer was seen"
+    assert sizes(spot_of(await adapter.snapshot())) == {"@3": "1.49965"}
+    old.count = 1
+    world.venue.faults.active.append(old)
+    stale = spot_of(await adapter.snapshot())
+    assert (stale.outcome, stale.error.startswith("old: every balance is as it was")) == (Outcome.SUSPECT, True)
+    assert spot_of(await adapter.snapshot()).outcome is Outcome.OK
+
+
 async def test_a_token_nobody_quotes_has_no_price_and_no_part_in_the_equity(world: World) -> None:
     world.fund("PURR", "7")
     spot = spot_of(await world.connect().snapshot())

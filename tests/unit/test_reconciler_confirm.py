@@ -468,6 +468,21 @@ def test_the_same_state_as_before_is_not_believed() -> None:
     assert weighed(reading(NOW, held()), without, after=1)[0].outcome is Outcome.OK
 
 
+def test_a_state_without_a_time_is_doubted_with_the_main_one() -> None:
+    def outcomes(main_at: datetime, *, name: str = "", answers: dict[str, Answer] | None = None) -> list[Any]:
+        timeless = scope(held(product=Product.SPOT), scope="spot", product=Product.SPOT)
+        whole = snapshot(reading(main_at, held(), scope=name), timeless)
+        result, known = weigh(whole, answers or {}, {}, 10 * SECOND, NOW)
+        assert ("spot" in known) is (result.scopes[1].outcome is OK)
+        return [one.outcome for one in result.scopes]
+
+    assert outcomes(NOW) == [OK, OK]
+    assert outcomes(NOW - 10 * SECOND) == [SUSPECT, SUSPECT]
+    assert outcomes(NOW - 10 * SECOND, name="xyz") == [SUSPECT, OK], "a dex of its own says nothing of the others"
+    _, answers = weighed(reading(NOW, held()), after=-1)
+    assert outcomes(NOW, answers=answers) == [SUSPECT, SUSPECT]
+
+
 def test_a_failed_scope_stays_failed_and_is_not_remembered() -> None:
     failed, answers = weighed(reading(NOW, outcome=Outcome.FAILED, error="503"))
     assert (failed.outcome, failed.error, answers) == (Outcome.FAILED, "503", {})

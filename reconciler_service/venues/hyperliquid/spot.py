@@ -1,11 +1,16 @@
-"""The scope ``spot``: every token held, with the mids to tell dust by and to value it."""
+"""The scope ``spot``: every token held, with the mids to tell dust by and to value it.
+
+The venue tells no time of the balances. That they are old can be told by the perpetuals of the same look (``trust``), and
+by their being back at an earlier state (``States``); of a cache that is behind from the beginning it cannot.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from reconciler_service.model import Equity, Outcome, Product, ScopeReading, VenueFill, VenuePosition
@@ -19,9 +24,12 @@ from reconciler_service.venues.wire import EXACT
 SCOPE = "spot"
 CASH = ("USDC", "USDH", "USDE", "USDT0")  # tokens that count as USD, the one that names the holdings first
 OUTCOME = "#"  # what begins so is no pair
+STATES = 16  # of the balances, that are remembered
+BACK_FOR = timedelta(seconds=10)  # before balances that went back are believed
 PATIENCE_S = 20.0  # three questions in a row must leave time for the other scopes
 
 Marks = dict[str, Decimal]  # by symbol
+State = frozenset[tuple[str, Decimal]]  # what is held of each token
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,36 @@ class SpotSettings:
     if_booked: bool = True  # compared only where the book keeps spot positions of the account
 
 
+class States:
+    """Tells balances that went back to an earlier state. The venue gives them no time, and a cache may be behind.
+
+    Every trade, fee and transfer leaves another state. To be back at an earlier one in every balance takes a transfer
+    and the very same one back: rare, and believed once it lasts. What orders hold is left out, it comes and goes; and so
+    is an empty answer, which is for others to believe, and newer than nothing.
+    """
+
+    def __init__(self) -> None:
+        self._seen: deque[State] = deque(maxlen=STATES)  # in order, the last one is believed
+        self._back: tuple[State, datetime] | None = None  # what it went back to, and when that was first asked for
+
+    def doubt(self, balances: Iterable[decode.SpotBalance], asked_at: datetime) -> str:
+        """Take balances in. Returns why they are not believed; empty when they are."""
+        state = frozenset((one.coin, one.total) for one in balances if one.total)
+        if not state:
+            return ""
+        if self._seen and state != self._seen[-1] and state in self._seen:
+            if self._back is None or self._back[0] != state or self._back[1] > asked_at:
+                self._back = state, asked_at
+            if asked_at - self._back[1] < BACK_FOR:
+                return (
+                    "old: every balance is as it was before the last change, and the venue tells no time: asking again"
+                )
+        self._back = None
+        if not self._seen or state != self._seen[-1]:
+            self._seen.append(state)
+        return ""
+
+
 class SpotReader:
     """Reads the tokens of one account. The metadata is read when a token is held, when old, and for a new token."""
 
@@ -40,6 +78,7 @@ class SpotReader:
         self._client = client
         self._settings = settings
         self._metadata = metadata
+        self._states = States()
         self._mids: dict[str, Decimal] = {}  # the last ones seen
 
     async def read(self, now: datetime) -> tuple[ScopeReading, Marks]:
@@ -61,7 +100,9 @@ class SpotReader:
         found = [tokens.position(one, known, self._mids) for one in balances if one.coin in held]
         positions = tuple(one for one in found if one is not None)
         marks = {one.symbol: fresh[one.symbol] for one in positions if one.symbol in fresh}
-        return self._reading(Outcome.OK, positions, _equity(balances, cash, positions)), marks
+        doubt = self._states.doubt(balances, now)
+        outcome = Outcome.SUSPECT if doubt else Outcome.OK
+        return self._reading(outcome, positions, _equity(balances, cash, positions), doubt), marks
 
     async def moved(self, fills: Iterable[VenueFill], now: datetime) -> list[VenueFill]:
         """Fills on spot pairs as what they did to holdings: named like them, fees in the asset's name.
