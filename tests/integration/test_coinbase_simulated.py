@@ -27,7 +27,7 @@ from reconciler_service.simulator.coinbase.wire import Style
 from reconciler_service.simulator.faults import Kind
 from reconciler_service.venues import Venue, VenueDataError, VenueError, VenueRefused, VenueUnreachable
 from reconciler_service.venues.budget import WeightBudget
-from reconciler_service.venues.coinbase import auth
+from reconciler_service.venues.coinbase import auth, limits
 from reconciler_service.venues.coinbase.adapter import Coinbase, Settings
 from reconciler_service.venues.http import HttpSettings, Retries, Timeouts
 from tests.coinbase_samples import EC, ED, ED_BYTES, KEY_ID, KEY_NAME, SEC1
@@ -557,6 +557,21 @@ async def test_the_venues_word_on_what_is_left(start: Start, connect: Connect) -
     assert adapter.budget_left == 10_000
     await adapter.check()
     assert adapter.budget_left == 98
+
+
+async def test_with_nothing_left_by_the_venues_word_a_request_waits(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The window is a minute, so that waiting the pause out is answered by 429: that it waited is what is seen."""
+    monkeypatch.setattr(limits, "LONGEST_PAUSE_S", 0.3)
+    venue = await start(limit=2)
+    adapter = connect(venue)
+    await adapter.check()
+    assert adapter.budget_left == 0
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(VenueUnreachable, match="too many requests"):
+        await adapter.fills(datetime(2026, 1, 1, tzinfo=UTC))
+    assert asyncio.get_running_loop().time() - began >= 0.2
 
 
 async def test_a_spent_budget_asks_nothing(venue: RunningServer, clock: Clock) -> None:

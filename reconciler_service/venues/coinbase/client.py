@@ -6,12 +6,14 @@ Besides what ``http`` does, it deals with three habits of the venue:
   second one is VenueRefused.
 * A token is only good on the venue's clock. Between two tries the skew is measured, against ``/time``, and taken into
   the tokens. More than 30 seconds is VenueRefused: such a clock spoils everything else, too.
-* What is left of its rate limit stands in ``x-ratelimit-remaining``, sometimes.
+* What is left of its rate limit stands in headers, sometimes: with nothing left, the next request waits a little.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -22,13 +24,11 @@ from reconciler_service.venues.budget import WeightBudget
 from reconciler_service.venues.coinbase import decode, errors
 from reconciler_service.venues.coinbase.auth import Key
 from reconciler_service.venues.coinbase.fields import Page
+from reconciler_service.venues.coinbase.limits import Told
 from reconciler_service.venues.http import HttpSettings, JsonHttp, Request, StatusRefused
 
 ROOT = "/api/v3/brokerage"
 LARGEST_SKEW = timedelta(seconds=30)
-
-_REMAINING = "x-ratelimit-remaining"
-_MOST_DIGITS = 9
 
 MAX_PAGES = 50
 
@@ -55,14 +55,14 @@ class Client:
         self._clock = clock
         self._skew = timedelta()  # the venue's clock minus ours
         self._is_measured = False
-        self._remaining: int | None = None
+        self._told = Told()
         self._http = JsonHttp(base_url, budget, settings=http, observe=self._observe)
 
     @property
     def left(self) -> int:
         """Requests left in the current minute, by our budget and by the venue's last word."""
-        budget = self._http.budget.left
-        return budget if self._remaining is None else min(budget, self._remaining)
+        budget, told = self._http.budget.left, self._told.left(time.monotonic())
+        return budget if told is None else min(budget, told)
 
     @property
     def skew(self) -> timedelta | None:
@@ -136,6 +136,8 @@ class Client:
         full = f"{ROOT}{path}"
 
         async def headers() -> Mapping[str, str]:
+            # Before the token is made: it may become too old.
+            await asyncio.sleep(self._told.wait_s(time.monotonic()))
             token = self._key.token("GET", full, self.now, self._jwt_host)
             return {"Authorization": f"Bearer {token}"}
 
@@ -147,8 +149,4 @@ class Client:
             raise VenueRefused(f"{label}: {error}") from None
 
     def _observe(self, headers: Mapping[str, str]) -> None:
-        told = headers.get(_REMAINING, "")
-        if told.isascii() and told.isdigit() and len(told) <= _MOST_DIGITS:
-            self._remaining = int(told)
-        else:
-            self._remaining = None  # an old word says nothing of now
+        self._told.hear(headers, time.monotonic())
