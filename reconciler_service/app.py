@@ -35,6 +35,7 @@ from reconciler_service.feed import Feed
 from reconciler_service.findings import Kind
 from reconciler_service.health import Health
 from reconciler_service.lease import Lease
+from reconciler_service.mark_feed import MarkFeed
 from reconciler_service.model import Source
 from reconciler_service.page import desk_page
 from reconciler_service.policies import Policies, Policy
@@ -127,6 +128,9 @@ class ReconcilerApp:
             self.http_port = await self._http.start()
         self._tasks = [asyncio.create_task(self._cycles()), asyncio.create_task(self._feed.run())]
         self._tasks.append(asyncio.create_task(self._lease.keep(self._take_over)))
+        oldest = timedelta(seconds=settings.state_max_age)
+        marks = MarkFeed(lambda: self.runner.desks, Book(self._calls), settings.mark_interval, oldest, self.is_active)
+        self._tasks.append(asyncio.create_task(marks.run()))
         for task in self._tasks:
             task.add_done_callback(_report)
         for desk in self.runner.desks:

@@ -278,12 +278,10 @@ def prices(snapshot: Snapshot, scope: ScopeReading) -> list[position_service_pb2
     """
     if scope.outcome is not Outcome.OK:
         return []
-    at = stamp(scope.observed_at or snapshot.requested_at)
+    at = scope.observed_at or snapshot.requested_at
     symbols = {position.symbol for position in scope.positions}
     return [
-        position_service_pb2.PriceUpdate(venue=snapshot.venue, symbol=symbol, price=decimal_text(mark), observed_at=at)
-        for symbol, mark in snapshot.marks
-        if mark > 0 and symbol in symbols
+        price(snapshot.venue, symbol, mark, at) for symbol, mark in snapshot.marks if mark > 0 and symbol in symbols
     ]
 
 
@@ -306,6 +304,11 @@ def liquidation_prices(
             for one in (held if scope.outcome is Outcome.OK else ())
         ],
     )
+
+
+def price(venue: str, symbol: str, mark: Decimal, at: datetime) -> position_service_pb2.PriceUpdate:
+    """A mark price above zero."""
+    return position_service_pb2.PriceUpdate(venue=venue, symbol=symbol, price=decimal_text(mark), observed_at=stamp(at))
 
 
 def changes(made: Iterable[Change]) -> list[drift_pb2.Change]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
 from enum import Enum
+from typing import NamedTuple
 
 _EXACT = Context(prec=160)
 
@@ -158,6 +159,13 @@ class Snapshot:
     marks: tuple[tuple[str, Decimal], ...] = ()  # (symbol, mark price)
     mode: str = ""  # how the venue keeps the account, in its own word, e.g. "unifiedAccount"; "" where it has none
     clock_skew: timedelta | None = None  # the venue's clock minus ours; None: not measured
+
+
+class Mark(NamedTuple):
+    """What an instrument is worth at a venue. ``at`` is the venue's time of it."""
+
+    price: Decimal
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,9 @@ class ReconcilerSettings(Settings):
     push: bool = Field(
         default=True, description="Listen to the venues' WebSockets, and reconcile at once when one says of a change."
     )
+    mark_interval: Seconds = Field(
+        default=1.0, description="Between two times that marks which the venues push are brought into the book."
+    )
     reconciler_lease_ttl: Annotated[float, Field(ge=0.5, le=600)] = Field(
         default=5.0, description="Of several Reconcilers one is active; killed, it is replaced after this time."
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from reconciler_service.health import Push
-from reconciler_service.model import CashFlow, Snapshot, Source, VenueFill
+from reconciler_service.model import CashFlow, Mark, Snapshot, Source, VenueFill
 
 
 class VenueError(Exception):
@@ -30,11 +30,17 @@ class VenueDataError(VenueError): ...
 
 
 class Watch(Protocol):
-    """What a venue says of its own accord. No word of it is taken for a position: it is a reason to look, now."""
+    """What a venue says of its own accord. No word of it is taken for a position: it is a reason to look, now.
+
+    Marks are market data and taken as such.
+    """
 
     @property
     def state(self) -> Push:
         """How it is doing."""
+
+    def marks(self) -> Mapping[str, Mark]:
+        """The marks that came since this was asked last, by symbol; none where the venue pushes none."""
 
     async def run(self, on_change: Callable[[], None]) -> None:
         """Listen until cancelled, and call back when something may have changed. What fails is tried again."""

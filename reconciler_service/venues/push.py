@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NoReturn, Protocol
@@ -25,6 +25,7 @@ import structlog
 from yarl import URL
 
 from reconciler_service.health import Push, PushState
+from reconciler_service.model import Mark
 from reconciler_service.venues import VenueRefused
 from reconciler_service.venues.http import base_of
 
@@ -65,6 +66,9 @@ class Dialect(Protocol):
 
     def hear(self, frame: str) -> Heard:
         """Take one frame in. Never raises for what stands in it."""
+
+    def marks(self) -> Mapping[str, Mark]:
+        """The marks that came since this was asked last, by symbol."""
 
     @property
     def missing(self) -> Collection[str]:
@@ -127,6 +131,10 @@ class SocketWatch:
     def state(self) -> Push:
         """How it is doing."""
         return self._state
+
+    def marks(self) -> Mapping[str, Mark]:
+        """The marks that came since this was asked last, by symbol."""
+        return self._dialect.marks()
 
     async def run(self, on_change: Callable[[], None]) -> None:
         """Listen until cancelled, once there is a place. Calls back at each connection and at each change."""

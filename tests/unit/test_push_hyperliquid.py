@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from reconciler_service.model import Mark
 from reconciler_service.venues.hyperliquid.push import CHANNELS, FILLS, POSITIONS, SPOT, HyperliquidDialect
 from reconciler_service.venues.push import CHANGE, NOTHING
 
@@ -138,6 +141,33 @@ def test_what_the_venue_has_accepted_is_told_apart_from_what_has_spoken() -> Non
     assert (told.error, told.is_over) == ("hyperliquid push: 'Cannot track more than 10 total users.'", False)
     made.hello()
     assert set(made.unanswered) == set(CHANNELS), "a new connection begins from the beginning"
+
+
+def test_what_positions_are_valued_at_are_their_marks() -> None:
+    made = HyperliquidDialect(ADDRESS, (), lambda dex: {"BTC": Decimal("0.00001")} if dex == "" else {})
+    at = datetime(2026, 11, 22, tzinfo=UTC)
+    time = int(at.timestamp() * 1000)
+
+    def told(*held: Any, **more: Any) -> dict[str, Mark]:
+        state = {"assetPositions": list(held), "time": time} | more
+        made.hear(frame(POSITIONS, {"user": ADDRESS, "clearinghouseStates": [["", state]]}))
+        return dict(made.marks())
+
+    noisy = position(szi="-0.30000000000000004", positionValue="12750.0")
+    odd = position("ODD", szi="3", positionValue="1")
+    assert told(noisy, odd) == {"BTC": Mark(Decimal(42_500), at), "ODD": Mark(Decimal("0.333333333333333333"), at)}
+    assert told(noisy) == {"BTC": Mark(Decimal(42_500), at)}
+    assert made.marks() == {}, "each is told once"
+    for silent in (
+        position(szi="0.0"),
+        position(positionValue="0.0"),
+        position(positionValue=None),
+        position(positionValue="NaN"),
+        position(szi="0.00001", positionValue="9" * 20),
+    ):
+        assert told(silent) == {}
+    assert told(noisy, time=None) == {}
+    assert made.hear(positions(position(szi="0.7", positionValue="NaN"))) == CHANGE, "it hides no change"
 
 
 def test_many_small_moves_of_a_liquidation_price_are_a_large_one(dialect: HyperliquidDialect) -> None:

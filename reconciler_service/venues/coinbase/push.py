@@ -24,6 +24,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
+from reconciler_service.model import Mark
 from reconciler_service.venues import VenueError
 from reconciler_service.venues.coinbase.auth import Key
 from reconciler_service.venues.coinbase.fields import value_of, word
@@ -88,6 +89,10 @@ class CoinbaseDialect:
     def unanswered(self) -> Collection[str]:
         """Those of them that the venue has not acknowledged either."""
         return self._unanswered
+
+    def marks(self) -> Mapping[str, Mark]:
+        """None: what is pushed here tells no price of an instrument."""
+        return {}
 
     def hello(self) -> Sequence[str]:
         """One channel and one token a message."""

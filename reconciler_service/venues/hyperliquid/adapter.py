@@ -112,7 +112,8 @@ class Hyperliquid:
         """A watch over the address."""
         if not self._push_urls:
             return None
-        dialect = HyperliquidDialect(self.address, self._push_urls)
+        metadata = self._common.metadata
+        dialect = HyperliquidDialect(self.address, self._push_urls, lambda dex: metadata.steps(dex).value or {})
         return SocketWatch(dialect, f"{self.name} {self.account}", places=self._common.places)
 
     async def close(self) -> None:

@@ -40,6 +40,7 @@ UNKNOWN_STEP = Decimal("1e-8")
 
 _PRICE_DIGITS = Decimal("1e-6")  # a perpetual's price has at most 6 - szDecimals fraction digits
 _MAX_SIZE_DECIMALS = 18
+_TOO_MUCH = Decimal(10) ** 20  # no amount has more integer digits
 _MARGIN_MODES = {"cross": MarginMode.CROSS, "isolated": MarginMode.ISOLATED}
 
 
@@ -236,7 +237,7 @@ def _position(row: dict[str, object], steps: Mapping[str, Decimal]) -> VenuePosi
         leverage=None if leverage.get("value") is None else plain(amount(leverage["value"], f"{coin} leverage")),
         margin_mode=_MARGIN_MODES.get(str(leverage.get("type"))),
         liquidation_price=_price(row, "liquidationPx", coin),
-        mark_price=_mark(_optional(row, "positionValue", coin), size, step),
+        mark_price=mark_of(_optional(row, "positionValue", coin), size, step),
         raw_size=str(wire_size),
     )
 
@@ -250,8 +251,11 @@ def _price(row: Mapping[str, object], key: str, coin: str) -> Decimal | None:
     return plain(rounded(value)) if value is not None and rounded(value) > 0 else None
 
 
-def _mark(value: Decimal | None, size: Decimal, step: Decimal | None) -> Decimal | None:
-    """positionValue / |szi|, on the market's price grid where that gives the value back: then it is exact."""
+def mark_of(value: Decimal | None, size: Decimal, step: Decimal | None) -> Decimal | None:
+    """positionValue / |szi|, on the market's price grid where that gives the value back: then it is exact.
+
+    None where there is no value, and for a quotient that is no price any more.
+    """
     if value is None or value <= 0:
         return None
     mark = EXACT.divide(value, size)
@@ -259,7 +263,7 @@ def _mark(value: Decimal | None, size: Decimal, step: Decimal | None) -> Decimal
         on_grid = rounded(mark, max(EXACT.divide(_PRICE_DIGITS, step), _PRICE_DIGITS))
         if EXACT.abs(EXACT.subtract(EXACT.multiply(on_grid, size), value)) < _PRICE_DIGITS:
             mark = on_grid
-    return plain(rounded(mark)) or None
+    return plain(rounded(mark)) or None if mark < _TOO_MUCH else None
 
 
 def _complete_sum(values: list[Decimal | None]) -> Decimal | None:

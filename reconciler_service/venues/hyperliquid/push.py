@@ -5,6 +5,8 @@ a mark, so it is compared with what it was when it last was a reason: size, entr
 be the same, and a liquidation price about the same. Under cross margin that one moves with every mark of every other
 position, comes and goes: there only a large move counts.
 
+What its positions are valued at gives their marks.
+
     {"channel": "allDexsClearinghouseState", "data": {"user", "clearinghouseStates": [[dex, state], ...]}}
     {"channel": "userFills", "data": {"user", "fills": [...], "isSnapshot": true in the first}}
     {"channel": "spotState", "data": {"user", "spotState": {"balances": [...]}}}
@@ -16,15 +18,18 @@ An error names no subscription: that one was refused is told by its response, wh
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
+from reconciler_service.model import Mark
 from reconciler_service.venues import VenueError
 from reconciler_service.venues.http import parse
+from reconciler_service.venues.hyperliquid.decode import mark_of
 from reconciler_service.venues.push import CHANGE, NOTHING, Heard
-from reconciler_service.venues.wire import EXACT, amount, fields, name, rounded, rows, shown, text
+from reconciler_service.venues.wire import EXACT, amount, fields, instant, name, rounded, rows, shown, text
 
 POSITIONS, FILLS, SPOT = "allDexsClearinghouseState", "userFills", "spotState"
 CHANNELS = (POSITIONS, FILLS, SPOT)
@@ -59,7 +64,11 @@ class HyperliquidDialect:
     ping_s = 30.0
     silence_s = 45.0  # the answer to a ping had 15 s
 
-    def __init__(self, address: str, urls: Sequence[str]) -> None:
+    def __init__(
+        self, address: str, urls: Sequence[str], steps: Callable[[str], Mapping[str, Decimal]] = lambda _: {}
+    ) -> None:
+        """``steps`` are the size steps that are known of a dex, by coin: with them marks are exact."""
+        self._steps = steps
         self.urls: Sequence[str] = tuple(urls)
         self._address = address
         self._begin()
@@ -69,6 +78,7 @@ class HyperliquidDialect:
         self._unanswered = set(CHANNELS)
         self._held: Mapping[str, Held] = {}
         self._spot: Mapping[str, Decimal] = {}
+        self._marks: Mapping[str, Mark] = {}
 
     @property
     def missing(self) -> Collection[str]:
@@ -79,6 +89,11 @@ class HyperliquidDialect:
     def unanswered(self) -> Collection[str]:
         """Those of them that the venue has not acknowledged either."""
         return self._unanswered
+
+    def marks(self) -> Mapping[str, Mark]:
+        """The marks of what is held, of the last state since this was asked last."""
+        told, self._marks = self._marks, {}
+        return told
 
     def hello(self) -> Sequence[str]:
         """One subscription a message."""
@@ -114,6 +129,8 @@ class HyperliquidDialect:
             before, self._spot = self._spot, spot(data)
             return before != self._spot
         now = positions(data)
+        with contextlib.suppress(VenueError):  # the value of a position hides no change of it
+            self._marks = marks(data, self._steps)
         if not differ(self._held, now):
             return False  # what they were at the last reason is kept: many small steps are a large one
         self._held = now
@@ -135,6 +152,25 @@ def positions(data: Mapping[str, object]) -> dict[str, Held]:
         for row in rows(state.get("assetPositions"), "assetPositions"):
             position = fields(fields(row, "assetPositions").get("position"), "position")
             found[name(position.get("coin"), "coin")] = _held(position)
+    return found
+
+
+def marks(data: Mapping[str, object], steps: Callable[[str], Mapping[str, Decimal]]) -> dict[str, Mark]:
+    """What positions are valued at, where the state tells a time. Raises VenueDataError."""
+    found = {}
+    for entry in rows(data.get("clearinghouseStates"), "clearinghouseStates"):
+        pair = rows(entry, "clearinghouseStates") or [None]
+        dex, state = pair[0], fields(pair[-1], "clearinghouseState")
+        if state.get("time") is None:
+            continue
+        at, known = instant(state["time"], "time"), steps(str(dex))
+        for row in rows(state.get("assetPositions"), "assetPositions"):
+            position = fields(fields(row, "assetPositions").get("position"), "position")
+            coin = name(position.get("coin"), "coin")
+            size = EXACT.abs(rounded(amount(position.get("szi"), f"{coin} szi"), known.get(coin, _GRID)))
+            price = mark_of(_optional(position, "positionValue", coin), size, known.get(coin)) if size else None
+            if price is not None:
+                found[coin] = Mark(price, at)
     return found
 
 
