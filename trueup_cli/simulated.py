@@ -23,6 +23,7 @@ from reconciler_service.simulator.coinbase.server import serve as serve_coinbase
 from reconciler_service.simulator.records import Mode
 from trueup_cli.settings import SIMULATOR_URL, CliSettings
 
+COINBASE_LISTEN = "127.0.0.1:8101"  # where `trueup simulate --venue coinbase` looks for it
 INTERVAL_S = "2"  # the venues push what changes there; this is for what a visitor changes in the book
 STORY = frozenset({step.coin for step in scenario.steps()} | {"BTC-USD"})  # instruments that drift
 COINBASE_RATE = "30"  # requests a second: pushes make many looks, of three requests each, and this venue is our own
@@ -47,13 +48,16 @@ class Venues:
         key, key_file = keys.new_key()
         path = folder / "simulated-coinbase-key.json"
         await asyncio.to_thread(keys.write, path, key_file)
-        portfolio = await serve_coinbase(self._portfolio, [key])
+        usual = Listen.parse(COINBASE_LISTEN)
+        at = usual.port if exchange.url == SIMULATOR_URL and not why_not(usual) else 0
+        portfolio = await serve_coinbase(self._portfolio, [key], port=at)
         self._stack.push_async_callback(portfolio.close)
         walking = asyncio.create_task(self._walk())
         self._stack.push_async_callback(_cancelled, walking)
         told = "" if exchange.url == SIMULATOR_URL else f" told SIMULATOR_URL={exchange.url}"
         self._say(f"SIMULATED Hyperliquid at {exchange.url}; `trueup simulate`{told} makes things happen there")
-        self._say(f"SIMULATED Coinbase at {portfolio.url}")
+        told = "" if at else f" with --url {portfolio.url}"
+        self._say(f"SIMULATED Coinbase at {portfolio.url}; so does `trueup simulate --venue coinbase`{told}")
         self.settings = {
             "VENUES": "simulated",
             "HYPERLIQUID_API_URL": exchange.url,

@@ -828,6 +828,9 @@ async def test_the_control_api(venue: RunningServer, connect: Connect) -> None:
         await post(session, "mark", product=DATED, price="92000")
         await post(session, "close", product=PERPETUAL)
         await post(session, "close", product=PERPETUAL, status=404)
+        await post(session, "trade", product="ETH-USD", side="buy", size="2")
+        await post(session, "reverse", product="ETH-USD")
+        await post(session, "reverse", product="ETH-USD", status=404)
         await post(session, "enrolment", enrolled=True)
         await post(session, "fault", kind="http_500", types=["time"], count=1)
         assert (await post(session, "faults/clear"))["cleared"] == 1
@@ -843,13 +846,31 @@ async def test_the_control_api(venue: RunningServer, connect: Connect) -> None:
                 "Unauthorized\n",
                 "text/plain",
             )
-    assert (state["source"], state["fills"]) == ("SIMULATED", 2)
+    assert (state["source"], state["fills"]) == ("SIMULATED", 4)
     assert held(await connect(venue).snapshot()) == {
         "BTC-USD": (Side.LONG, Decimal(2)),
         "ETH-USD": (Side.LONG, Decimal(10)),
         "SOL-USD": (Side.LONG, Decimal(3)),
         DATED: (Side.SHORT, Decimal("0.07")),
     }
+
+
+async def test_a_liquidation_and_a_trade_that_was_taken_back(
+    venue: RunningServer, connect: Connect, portfolio: Portfolio, clock: Clock
+) -> None:
+    adapter, before = connect(venue), held(await connect(venue).snapshot())
+    cash = portfolio.wallet("USD").available
+    since = clock.now
+    for product, size in (("BTC-USD", "0.25"), (DATED, "3")):
+        portfolio.trade(product, is_buy=True, size=Decimal(size))
+        clock.now += timedelta(seconds=1)
+        portfolio.reverse(product)
+    assert held(await adapter.snapshot()) == before
+    assert (await adapter.fills(since), portfolio.wallet("USD").available) == ([], cash)
+    portfolio.liquidate(DATED, Decimal(80_000))
+    (taken,) = await adapter.fills(since)
+    assert (taken.symbol, taken.is_buy, taken.size, taken.price) == (DATED, False, Decimal("0.2"), Decimal(80_000))
+    assert DATED not in held(await adapter.snapshot())
 
 
 async def test_as_a_process_of_its_own(tmp_path: Path) -> None:

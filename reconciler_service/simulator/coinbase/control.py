@@ -4,7 +4,9 @@ Bodies and answers are JSON, amounts decimal strings. Answers carry ``"simulated
 (malformed), 404 (no such product or position), 409 (the venue would not do it) or 415 (not JSON).
 
     POST /control/trade      {product, side: buy|sell, size, price?}
-    POST /control/close      {product}
+    POST /control/close      {product, price?}
+    POST /control/liquidate  {product, price?}
+    POST /control/reverse    {product}                             undoes its newest fill
     POST /control/deposit    {currency, amount}                    below zero: a withdrawal
     POST /control/hold       {currency, amount}
     POST /control/position   {product, contracts, entry}           signed contracts; 0: flat. No fill is made
@@ -37,7 +39,18 @@ class Control:
         self._requests = requests
 
     def add_to(self, app: web.Application) -> None:
-        for name in ("trade", "close", "deposit", "hold", "position", "mark", "enrolment", "fault"):
+        for name in (
+            "trade",
+            "close",
+            "liquidate",
+            "reverse",
+            "deposit",
+            "hold",
+            "position",
+            "mark",
+            "enrolment",
+            "fault",
+        ):
             app.router.add_post(f"/control/{name}", posted(getattr(self, name)))
         app.router.add_post("/control/faults/clear", posted(self.clear))
         app.router.add_get("/control/state", self.state)
@@ -49,9 +62,19 @@ class Control:
         return {"fills": [wire.fill(self._portfolio.trade(product, side is Side.BUY, size, price))]}
 
     def close(self, given: Arguments) -> Any:
+        product, price = given.text("product"), given.decimal("price", None)
+        given.done()
+        return {"fills": [wire.fill(self._portfolio.close(product, price))]}
+
+    def liquidate(self, given: Arguments) -> Any:
+        product, price = given.text("product"), given.decimal("price", None)
+        given.done()
+        return {"fills": [wire.fill(self._portfolio.liquidate(product, price))]}
+
+    def reverse(self, given: Arguments) -> Any:
         product = given.text("product")
         given.done()
-        return {"fills": [wire.fill(self._portfolio.close(product))]}
+        return {"fills": [wire.fill(self._portfolio.reverse(product))]}
 
     def deposit(self, given: Arguments) -> Any:
         currency, amount = given.text("currency"), given.decimal("amount")

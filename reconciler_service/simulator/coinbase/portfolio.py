@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
-from reconciler_service.simulator.coinbase.records import FUTURE, Contracts, Fill, Market, Wallet
+from reconciler_service.simulator.coinbase.records import FUTURE, REVERSAL, Contracts, Fill, Market, Wallet
 from reconciler_service.simulator.records import (
     ZERO,
     ExchangeError,
@@ -148,12 +148,42 @@ class Portfolio:
         self.fills[-1] = replace(fill, size=worth, is_size_in_quote=True, filled=size)
         return self.fills[-1]
 
-    def close(self, product_id: str) -> Fill:
-        """Trade a futures position away at the market's price."""
+    def close(self, product_id: str, price: Decimal | None = None) -> Fill:
+        """Trade a futures position away, by default at the market's price."""
         held = self.contracts.get(product_id)
         if held is None or not held.count:
             raise NoPositionError(f"no position in {product_id}")
-        return self.trade(product_id, held.count < 0, abs(held.count))
+        return self.trade(product_id, held.count < 0, abs(held.count), price)
+
+    def liquidate(self, product_id: str, price: Decimal | None = None) -> Fill:
+        """Let the broker take a futures position. The venue's fills do not say that they are a liquidation's."""
+        return self.close(product_id, price)
+
+    def reverse(self, product_id: str) -> Fill:
+        """Undo the newest fill of a product, as the venue does with a trade that was none: a row that takes it back."""
+        undone = {fill.trade_id for fill in self.fills if fill.trade_type == REVERSAL}
+        last = next((f for f in reversed(self.fills) if f.product_id == product_id and f.trade_id not in undone), None)
+        if last is None:
+            raise NoPositionError(f"no fill of {product_id} to undo")
+        market, way = self.market(product_id), -1 if last.is_buy else 1
+        if market.kind == FUTURE:
+            self._trade_contracts(market, way * last.base_size, last.price)
+        else:
+            self._trade_spot(market, way * last.base_size, last.price, -last.commission)
+        now = self.now()
+        self.fills.append(
+            replace(
+                last,
+                tid=self.last_tid + 1,
+                is_buy=not last.is_buy,
+                time=now,
+                recorded_at=now,
+                trade_type=REVERSAL,
+                commission=-last.commission,
+            )
+        )
+        self._changed()
+        return self.fills[-1]
 
     def _trade_spot(self, market: Market, delta: Decimal, price: Decimal, commission: Decimal) -> None:
         base, quote = self.wallet(market.base), self.wallet(market.quote)

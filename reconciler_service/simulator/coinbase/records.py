@@ -51,6 +51,9 @@ class Contracts:
     realized: Decimal = ZERO
 
 
+REVERSAL = "REVERSAL"
+
+
 @dataclass(frozen=True, slots=True)
 class Fill:
     """One execution, or what undoes one. ``size`` is as on the wire: base, contracts, or quote if it says so."""
