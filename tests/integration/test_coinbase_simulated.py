@@ -388,6 +388,23 @@ async def test_a_401_that_stays_is_no_outage(venue: RunningServer, connect: Conn
     assert venue.requests["accounts"] == 2
 
 
+async def test_tokens_name_the_host_that_is_set_whatever_the_base_url(portfolio: Portfolio, clock: Clock) -> None:
+    venue = await serve(portfolio, [ApiKey(KEY_NAME, EC.public_key())], jwt_host="proxy.test")
+    for host, ends in (("proxy.test", Outcome.OK), ("api.coinbase.com", Outcome.FAILED)):
+        adapter = Coinbase(
+            auth.key(KEY_NAME, SEC1),
+            source=Source.SIMULATED,
+            base_url=venue.url,
+            jwt_host=host,
+            settings=Settings(http=FAST),
+            budget=WeightBudget(10_000),
+            clock=clock,
+        )
+        assert {one.outcome for one in (await adapter.snapshot()).scopes} == {ends}, host
+        await adapter.close()
+    await venue.close()
+
+
 async def test_a_key_that_the_venue_does_not_know(portfolio: Portfolio, connect: Connect) -> None:
     server = await serve(portfolio, [ApiKey(KEY_NAME, ED.public_key(), "EdDSA")])
     with pytest.raises(VenueRefused, match="revoked, of another account"):

@@ -19,6 +19,7 @@ from reconciler_service.venues.budget import Breaker, WeightBudget
 from reconciler_service.venues.http import HttpSettings, JsonHttp, Request, Retries, StatusRefused, Timeouts
 from reconciler_service.venues.hyperliquid.adapter import KEPT, Hyperliquid, Settings, checked_address
 from reconciler_service.venues.hyperliquid.pages import FILLS
+from tests.reconciler_samples import until
 
 ADDRESS = "0x" + "ab" * 20
 NOW = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
@@ -297,6 +298,36 @@ async def test_unified_totals_that_mean_nothing_cast_no_doubt(adapter: Hyperliqu
         venue.next("clearinghouseState", lambda _, state=state: reply(state))  # type: ignore[misc]
         reading = by_scope(await adapter.snapshot())[""]
         assert (reading.outcome, len(reading.positions), reading.equity) == (Outcome.OK, 1, None)
+
+
+async def test_a_mode_that_changed_is_noticed_by_totals_that_do_not_add_up(
+    adapter: Hyperliquid, venue: FakeVenue
+) -> None:
+    def more_than_listed(_: dict[str, Any]) -> web.Response:
+        row = {"type": "oneWay", "position": long_btc("0.1")}
+        return reply({"assetPositions": [row], "marginSummary": {"totalNtlPos": "99999.0"}, "time": NOW_MS})
+
+    await adapter.snapshot()
+    venue.mode = "unifiedAccount"
+    venue.next("clearinghouseState", *[more_than_listed] * 3)
+    assert await outcomes(adapter) == {"": "SUSPECT"}  # an hour has not passed
+    assert await outcomes(adapter) == {"": "OK"}
+    assert await outcomes(adapter) == {"": "OK"}
+    assert venue.count("userAbstraction") == 2
+
+
+async def test_the_first_look_at_a_unified_account_is_judged_by_its_mode_however_late_that_comes(
+    adapter: Hyperliquid, venue: FakeVenue
+) -> None:
+    async def late(_: dict[str, Any]) -> web.Response:
+        await until(lambda: venue.count("clearinghouseState") > 0)
+        return reply("unifiedAccount")
+
+    row = {"type": "oneWay", "position": long_btc("0.1")}
+    state = {"assetPositions": [row], "marginSummary": {"totalNtlPos": "99999.0"}, "time": NOW_MS}
+    venue.next("clearinghouseState", lambda _: reply(state))
+    venue.next("userAbstraction", late)
+    assert await outcomes(adapter) == {"": "OK"}
 
 
 async def test_a_new_coin_makes_the_metadata_be_read_again(adapter: Hyperliquid, venue: FakeVenue) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from reconciler_service.model import CashFlow, ScopeReading, Snapshot, Source, VenueFill
+from reconciler_service.model import CashFlow, Outcome, ScopeReading, Snapshot, Source, VenueFill
 from reconciler_service.venues import VenueDataError, VenueRefused, VenueUnreachable
 from reconciler_service.venues.budget import WeightBudget
 from reconciler_service.venues.http import HttpSettings, base_of
@@ -97,7 +97,7 @@ class Hyperliquid:
         self._common = common or Common(good_for)
         metadata, spot = self._common.metadata, self._settings.spot
         self._mode = Mode(self._client, good_for)
-        self._dexes = DexReader(self._client, self._mode, metadata, clock)
+        self._dexes = DexReader(self._client, metadata, clock)
         self._spot = None if spot is None else SpotReader(self._client, spot, metadata)
         self.family = Family(self._client, account, self._settings.sub_accounts, good_for)
         self.account = account
@@ -166,7 +166,7 @@ class Hyperliquid:
             group.create_task(self._mode.refresh(requested_at))
             perpetuals = group.create_task(self._dexes.read(requested_at))
             spot = None if self._spot is None else group.create_task(self._spot.read(requested_at))
-        readings = self._with_equity(perpetuals.result())
+        readings = self._by_mode(perpetuals.result())
         marks = {p.symbol: p.mark_price for r in readings for p in r.positions if p.mark_price is not None}
         if spot is not None:
             reading, more = spot.result()
@@ -224,8 +224,13 @@ class Hyperliquid:
             ]
         return sorted(found, key=lambda flow: (flow.time, flow.flow_id, flow.scope))
 
-    def _with_equity(self, readings: list[ScopeReading]) -> list[ScopeReading]:
-        """The readings without the totals that mean nothing in the account's mode."""
+    def _by_mode(self, readings: list[ScopeReading]) -> list[ScopeReading]:
+        """The readings without what totals say of them, where totals mean nothing in the account's mode."""
+        doubted = [one for one in readings if one.outcome is Outcome.SUSPECT]
+        if doubted and self._mode.is_unified:
+            readings = [replace(one, outcome=Outcome.OK, error="") if one in doubted else one for one in readings]
+        elif doubted:
+            self._mode.ask_again()  # totals that do not add up are what a change of it looks like
         return readings if self._mode.has_dex_totals else [replace(one, equity=None) for one in readings]
 
 

@@ -12,7 +12,6 @@ from reconciler_service.venues import VenueDataError, VenueError
 from reconciler_service.venues.hyperliquid import decode
 from reconciler_service.venues.hyperliquid.client import Client
 from reconciler_service.venues.hyperliquid.metadata import Metadata, Steps
-from reconciler_service.venues.hyperliquid.modes import Mode
 from reconciler_service.venues.wire import EXACT
 
 UNLISTED = "*"  # the scope that stands for dexes which could not be listed
@@ -24,15 +23,14 @@ _NOTIONAL_SLACK = Decimal("1e-6")  # relative; the venue's totals carry float no
 class DexReader:
     """Reads the perpetuals of one account, of all the dexes that ``metadata`` knows of."""
 
-    def __init__(self, client: Client, mode: Mode, metadata: Metadata, clock: Callable[[], datetime]) -> None:
+    def __init__(self, client: Client, metadata: Metadata, clock: Callable[[], datetime]) -> None:
         self._client = client
-        self._mode = mode
         self._metadata = metadata
         self._clock = clock
-        self._held: dict[str, int] = {}  # positions in the last OK reading, by dex
+        self._held: dict[str, int] = {}  # positions in the last usable answer, by dex
 
     async def read(self, now: datetime) -> list[ScopeReading]:
-        """Read all dexes at once. Never raises VenueError."""
+        """Read all dexes at once; SUSPECT is one whose totals say more than it lists. Never raises VenueError."""
         readings: list[ScopeReading] = []
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -59,10 +57,9 @@ class DexReader:
                 raise VenueDataError(f"{stray[0]} does not belong to the dex {dex!r}")
         except VenueError as error:
             return _reading(dex, Outcome.FAILED, error=str(error))
-        if not self._mode.is_unified and (doubt := _doubt(state)):
-            return _reading(dex, Outcome.SUSPECT, state, doubt)
         self._held[dex] = len(state.positions)
-        return _reading(dex, Outcome.OK, state)
+        doubt = _doubt(state)
+        return _reading(dex, Outcome.SUSPECT if doubt else Outcome.OK, state, doubt)
 
     async def _steps(self, dex: str, held: frozenset[str], sent_at: datetime) -> Steps:
         """The dex's size steps: read when first needed, when old, and when a coin is not among them."""

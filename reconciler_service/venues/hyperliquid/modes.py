@@ -45,6 +45,10 @@ class Mode:
         """Whether the cash of spot is what it says."""
         return self.name in _APART or self.name in _TOGETHER
 
+    def ask_again(self) -> None:
+        """Read it with the next look, whenever it was read."""
+        self._read_at = None
+
     async def refresh(self, now: datetime) -> None:
         """Read it when it is due. Never raises VenueError: what was read last holds until it can be read again."""
         if self._read_at is not None and now - self._read_at < self._good_for:
