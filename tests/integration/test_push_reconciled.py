@@ -11,8 +11,10 @@ import pytest
 from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.types.v1 import drift_pb2
 
+from reconciler_service.simulator import push as venue_push
 from reconciler_service.simulator import scenario
 from reconciler_service.simulator.faults import Kind
+from reconciler_service.venues import push
 from tests.reconciler_samples import until
 from tests.simulated_desk import Desk, simulated_desk
 
@@ -106,6 +108,26 @@ async def test_a_push_that_tells_twice_or_late_makes_no_drift_of_its_own(desk: D
     await until(lambda: desk.app.runner.venues[0].push.changes > changes)
     await until(lambda: desk.app.runner.last is not None and desk.app.runner.last.run.trigger == "push")
     assert not (await desk.reconcile()).drifts
+
+
+async def test_an_account_that_the_venue_does_not_let_listen_says_so_and_is_polled(
+    position: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(venue_push, "MOST_USERS", 0)  # others of this IP address have taken all places
+    monkeypatch.setattr(push, "SETTLE_S", 0.2)
+    async with simulated_desk(position, push=True) as desk:
+        await until(lambda: desk.app.runner.venues[0].push.last_error.startswith("not pushed"))
+        buy(desk)()
+        (drift,) = (await desk.reconcile()).drifts
+        assert drift.symbol == "BTC"
+        for told in (
+            await desk.reconciler.GetStatus(pb.GetStatusRequest()),
+            await desk.reconciler.ListVenues(pb.ListVenuesRequest()),
+        ):
+            seen = told.venues[0]
+            assert (seen.state, seen.push.state, seen.push.changes) == ("OK", "DOWN", 0)
+            assert "did not accept" in seen.push.last_error
+            assert "Cannot track more than 10 total users" in seen.push.last_error
 
 
 async def test_told_not_to_listen_it_does_not(position: Any) -> None:

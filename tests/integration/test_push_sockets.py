@@ -14,7 +14,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from reconciler_service.app import open_venues
 from reconciler_service.health import PushState
+from reconciler_service.settings import ReconcilerSettings
 from reconciler_service.simulator import scenario, server, sockets
 from reconciler_service.simulator.coinbase import scenario as coinbase_scenario
 from reconciler_service.simulator.coinbase.gate import ApiKey
@@ -24,10 +26,11 @@ from reconciler_service.simulator.coinbase.server import serve as serve_coinbase
 from reconciler_service.simulator.faults import Kind
 from reconciler_service.simulator.records import SpotBalance
 from reconciler_service.simulator.wire import Style
+from reconciler_service.tables import Account
 from reconciler_service.venues import push
 from reconciler_service.venues.coinbase import auth
 from reconciler_service.venues.coinbase.push import CoinbaseDialect
-from reconciler_service.venues.hyperliquid.push import HyperliquidDialect
+from reconciler_service.venues.hyperliquid.push import MOST_USERS, TAKEN, HyperliquidDialect
 from reconciler_service.venues.push import Backoff, Dialect, Places, SocketWatch, socket_url
 from tests.coinbase_samples import EC, KEY_NAME, SEC1
 from tests.reconciler_samples import until
@@ -324,6 +327,28 @@ async def test_no_more_of_one_process_listen_than_the_venue_lets(venue: server.R
     await second.stop()
     await third.is_up()
     assert (third.calls, venue.sockets.opened) == (1, 3)
+
+
+async def test_of_eleven_accounts_in_the_settings_ten_listen_and_one_says_why_not(venue: server.RunningServer) -> None:
+    accounts = tuple(
+        Account(venue="hyperliquid", name=f"desk{number}", address=f"0x{number:040x}")
+        for number in range(MOST_USERS + 1)
+    )
+    settings = ReconcilerSettings(venues="simulated", hyperliquid_api_url=venue.url, accounts=accounts)
+    opened, _ = open_venues(settings)
+    watches = [watch for one in opened if (watch := one.watch()) is not None]
+    tasks = [asyncio.create_task(watch.run(lambda: None)) for watch in watches]
+    try:
+        await until(lambda: [one.state.state for one in watches].count(PushState.UP) == MOST_USERS)
+        (left,) = [one.state for one in watches if one.state.state is not PushState.UP]
+        assert (left.state, left.last_error) == (PushState.DOWN, TAKEN)
+        assert venue.sockets.opened == MOST_USERS
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for one in opened:
+            await one.close()
 
 
 async def test_a_defect_of_a_dialect_does_not_end_the_watch(venue: server.RunningServer, listen: Listen) -> None:
