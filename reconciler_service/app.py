@@ -9,14 +9,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import structlog
-from pydantic import SecretStr
 from trueup.reconciler.v1 import reconciler_service_pb2
 from trueup.reconciler.v1.reconciler_service_pb2_grpc import add_ReconcilerServiceServicer_to_server
 from trueup.types.v1 import drift_pb2
 
 from grpckit import log as logs
 from grpckit.channel import connect
-from grpckit.errors import StartupError
 from grpckit.guard import Guard
 from grpckit.listen import Listen
 from grpckit.rest.server import HttpServer, from_settings
@@ -36,28 +34,19 @@ from reconciler_service.findings import Kind
 from reconciler_service.health import Health
 from reconciler_service.lease import Lease
 from reconciler_service.mark_feed import MarkFeed
-from reconciler_service.model import Source
+from reconciler_service.opening import listed, open_venues
 from reconciler_service.page import desk_page
 from reconciler_service.policies import Policies, Policy
 from reconciler_service.portfolio import Portfolio
 from reconciler_service.relay import Relay
 from reconciler_service.resolver import Resolver
-from reconciler_service.runner import Runner, unconfigured
+from reconciler_service.runner import Runner
 from reconciler_service.servicer import ReconcilerServicer, translate
 from reconciler_service.settings import ReconcilerSettings
-from reconciler_service.tables import Account
 from reconciler_service.tolerances import Tolerances
-from reconciler_service.venues import Venue, VenueRefused
-from reconciler_service.venues.budget import WeightBudget
-from reconciler_service.venues.coinbase import adapter as coinbase
-from reconciler_service.venues.coinbase import auth
-from reconciler_service.venues.coinbase import push as coinbase_push
-from reconciler_service.venues.coinbase.adapter import Coinbase
-from reconciler_service.venues.http import base_of
+from reconciler_service.venues import Venue
 from reconciler_service.venues.hyperliquid import adapter as hyperliquid
 from reconciler_service.venues.hyperliquid.adapter import Hyperliquid
-from reconciler_service.venues.hyperliquid.spot import SpotSettings
-from reconciler_service.venues.push import checked_url, socket_url
 
 SERVICES = (reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"],)
 RELEASE = Decimal("0.8")  # of the tolerance, unless it is set
@@ -89,7 +78,7 @@ class ReconcilerApp:
             EquityRules(
                 settings.equity_tolerance,
                 settings.equity_alerts,
-                how.search.quote | set(_listed(settings.hyperliquid_cash)),  # the collateral of a dex counts as USD
+                how.search.quote | set(listed(settings.hyperliquid_cash)),  # the collateral of a dex counts as USD
                 settings.venue_timeout,
                 settings.equity_baseline == "kept",
             ),
@@ -211,123 +200,9 @@ def _desk(venue: Venue) -> Desk:
     return Desk(venue, Health(venue.account, venue.name, venue.source), venue.watch())
 
 
-def open_venues(settings: ReconcilerSettings) -> tuple[list[Venue], list[Health]]:
-    """The adapters of the accounts that are configured, and the health of venues that have none. Raises StartupError."""
-    venues: list[Venue] = []
-    names: set[tuple[str, str]] = set()
-    owners: dict[str, str] = {}
-    common = hyperliquid.Common()
-    for account in settings.all_accounts:
-        if (account.venue, account.name) in names:
-            raise StartupError(
-                f"accounts: {account.venue} has two accounts of the name {account.name}: rename one of them (in the "
-                f"file by name, that of the environment by {account.venue.upper()}_ACCOUNT) or remove it"
-            )
-        names.add((account.venue, account.name))
-        try:
-            identity, venue = _OPENERS[account.venue](settings, account, common)
-        except VenueRefused as error:
-            is_listed = account in settings.accounts  # errors of adapters name the settings of the environment
-            where = f"accounts: {account.venue} account {account.name}: " if is_listed else ""
-            raise StartupError(f"{where}{error}") from None
-        if other := owners.get(identity):
-            raise StartupError(
-                f"accounts: {account.name} is the same {account.venue} account as {other}: remove one of them, or "
-                "what it holds counts twice"
-            )
-        owners[identity] = account.name
-        venues.append(venue)
-    configured = {venue.name for venue in venues}
-    missing = [
-        unconfigured(name, account, settings.source, why)
-        for name, account, why in (
-            (Hyperliquid.name, settings.hyperliquid_account, "no address: set HYPERLIQUID_ADDRESS"),
-            (
-                Coinbase.name,
-                settings.coinbase_account,
-                "no key: set COINBASE_KEY and COINBASE_SECRET, or COINBASE_KEY_FILE",
-            ),
-        )
-        if name not in configured
-    ]
-    return venues, missing
-
-
-def _hyperliquid(settings: ReconcilerSettings, account: Account, common: hyperliquid.Common) -> tuple[str, Venue]:
-    if settings.source is Source.SIMULATED and not settings.hyperliquid_api_url:
-        raise StartupError("VENUES=simulated needs HYPERLIQUID_API_URL, the simulator's URL")
-    return hyperliquid.checked_address(account.address), Hyperliquid(
-        account.address,
-        source=settings.source,
-        account=account.name,
-        base_url=settings.hyperliquid_api_url or hyperliquid.BASE_URL,
-        settings=hyperliquid_settings(settings),
-        push_urls=_push_urls(
-            settings, settings.hyperliquid_ws_url, settings.hyperliquid_api_url or hyperliquid.BASE_URL
-        ),
-        common=common,
-    )
-
-
-def hyperliquid_settings(settings: ReconcilerSettings) -> hyperliquid.Settings:
-    """What to read of an address. Raises StartupError."""
-    pairs = [pair.partition("=")[::2] for pair in _listed(settings.hyperliquid_assets)]
-    if not all(token and asset for token, asset in pairs):
-        raise StartupError("HYPERLIQUID_ASSETS is a list of TOKEN=ASSET, e.g. UFART=FARTCOIN,UPUMP=PUMP")
-    cash = _listed(settings.hyperliquid_cash) or ("USDC",)
-    spot = SpotSettings(cash, dict(pairs), if_booked=settings.hyperliquid_spot == "auto")
-    return hyperliquid.Settings(
-        spot=None if settings.hyperliquid_spot == "off" else spot,
-        sub_accounts=_listed(settings.hyperliquid_sub_accounts),
-    )
-
-
-def _coinbase(settings: ReconcilerSettings, account: Account, _: hyperliquid.Common) -> tuple[str, Venue]:
-    if account.key_file is not None:
-        name, secret = SecretStr(""), auth.key_file(account.key_file)
-    else:
-        name, secret = account.key, account.secret
-    if settings.source is Source.SIMULATED and not settings.coinbase_api_url:
-        raise StartupError("VENUES=simulated needs COINBASE_API_URL, the simulator's URL")
-    base_url = settings.coinbase_api_url or coinbase.BASE_URL
-    rate = coinbase.per_minute(settings.coinbase_requests_per_second)
-    key = auth.key(name, secret)
-    return key.name, Coinbase(
-        key,
-        source=settings.source,
-        account=account.name,
-        base_url=base_url,
-        jwt_host=settings.coinbase_jwt_host,
-        settings=coinbase.Settings(
-            quotes=_listed(settings.quote_currencies) or ("USD",),
-            cash=frozenset(_listed(settings.coinbase_cash)),
-            futures=settings.coinbase_futures,
-            allow_trading_key=account.allow_trading_key,
-        ),
-        budget=WeightBudget.shared(str(base_of(base_url).origin()), rate),
-        push_urls=_push_urls(settings, settings.coinbase_ws_url, base_url),
-    )
-
-
-_OPENERS = {"hyperliquid": _hyperliquid, "coinbase": _coinbase}
-
-
-def _push_urls(settings: ReconcilerSettings, stated: str, base_url: str) -> tuple[str, ...]:
-    """Where to listen; nowhere when told not to. Raises VenueRefused."""
-    if not settings.push:
-        return ()
-    own = {coinbase.BASE_URL: coinbase_push.URLS}
-    return tuple(map(checked_url, _listed(stated))) or own.get(base_url.rstrip("/")) or (socket_url(base_url),)
-
-
-def _listed(names: str) -> tuple[str, ...]:
-    """Comma-separated names, each once, in their order."""
-    return tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
-
-
 def rules(settings: ReconcilerSettings) -> Rules:
     """The settings as the cycle takes them."""
-    currencies = frozenset(_listed(settings.quote_currencies))
+    currencies = frozenset(listed(settings.quote_currencies))
     return Rules(
         tolerances=Tolerances(
             size=settings.size_tolerance,

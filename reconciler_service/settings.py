@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AliasChoices, Field, SecretStr, model_valid
 
 from grpckit.config import ListenAddress, Settings
 from reconciler_service.model import Source
-from reconciler_service.tables import Account, PolicyRow, Share, Tolerance, once
+from reconciler_service.tables import Account, Name, PolicyRow, Share, Tolerance, once
 
 Fraction = Annotated[Decimal, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -30,9 +30,7 @@ class ReconcilerSettings(Settings):
         validation_alias=AliasChoices("HYPERLIQUID_KEY", "HYPERLIQUID_ADDRESS"),
         description="The public 0x address to read.",
     )
-    hyperliquid_account: str = Field(
-        default="main", min_length=1, max_length=64, description="Our name for the account at that address."
-    )
+    hyperliquid_account: Name = Field(default="main", description="Our name for the account at that address.")
     hyperliquid_secret: SecretStr | None = Field(default=None, description="Accepted, never needed, never used.")
     hyperliquid_spot: Literal["auto", "on", "off"] = Field(
         default="auto",
@@ -59,9 +57,7 @@ class ReconcilerSettings(Settings):
         default=SecretStr(""), description="The key's private part: EC or Ed25519, PEM or base64."
     )
     coinbase_key_file: Path | None = Field(default=None, description="The key file, instead of the two above.")
-    coinbase_account: str = Field(
-        default="main", min_length=1, max_length=64, description="Our name for the portfolio the key is bound to."
-    )
+    coinbase_account: Name = Field(default="main", description="Our name for the portfolio the key is bound to.")
     coinbase_api_url: str = Field(default="", description="Another base URL than the venue's own.")
     coinbase_ws_url: str = Field(
         default="", description="Other WebSockets than the venue's own, comma separated: the first, then its stand-ins."

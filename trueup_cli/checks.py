@@ -16,7 +16,7 @@ from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from grpckit.channel import connect
 from grpckit.errors import RpcError, StartupError
 from grpckit.listen import Listen, why_not
-from reconciler_service.app import open_venues
+from reconciler_service.opening import open_venues
 from reconciler_service.settings import ReconcilerSettings
 from reconciler_service.venues import Venue, VenueError, VenueRefused
 from trueup_cli.client import Client

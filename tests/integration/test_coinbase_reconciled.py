@@ -15,7 +15,8 @@ from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.reconciler.v1 import reconciler_service_pb2_grpc
 from trueup.types.v1 import drift_pb2, types_pb2
 
-from reconciler_service.app import ReconcilerApp, open_venues
+from reconciler_service.app import ReconcilerApp
+from reconciler_service.opening import open_venues
 from reconciler_service.settings import ReconcilerSettings
 from reconciler_service.simulator.budget import Budget
 from reconciler_service.simulator.coinbase import scenario

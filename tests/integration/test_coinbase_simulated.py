@@ -27,7 +27,7 @@ from reconciler_service.simulator.coinbase.wire import Style
 from reconciler_service.simulator.faults import Kind
 from reconciler_service.venues import Venue, VenueDataError, VenueError, VenueRefused, VenueUnreachable
 from reconciler_service.venues.budget import WeightBudget
-from reconciler_service.venues.coinbase import auth, limits
+from reconciler_service.venues.coinbase import auth, client, limits
 from reconciler_service.venues.coinbase.adapter import Coinbase, Settings
 from reconciler_service.venues.http import HttpSettings, Retries, Timeouts
 from tests.coinbase_samples import EC, ED, ED_BYTES, KEY_ID, KEY_NAME, SEC1
@@ -748,6 +748,38 @@ async def test_pages_that_go_in_circles_end(venue: RunningServer, connect: Conne
     spoil("accounts", lambda ask, answer: answer | {"has_next": True, "cursor": ask.query.get("cursor", "") + "0"})
     reading = by_scope(await connect(venue).snapshot())["spot"]
     assert (reading.outcome, reading.error) == (Outcome.FAILED, "coinbase accounts: more than 50 pages")
+
+
+async def test_a_list_without_an_end_is_no_answer(
+    venue: RunningServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "MOST_ROWS", 3)
+    reading = by_scope(await connect(venue).snapshot())["spot"]
+    assert (reading.outcome, reading.error) == (Outcome.FAILED, "coinbase accounts: more than 3 rows")
+
+
+async def test_two_keys_of_one_portfolio_are_not_two_accounts(venue: RunningServer, clock: Clock) -> None:
+    portfolios: dict[str, str] = {}
+
+    def opened(key: auth.Key, account: str) -> Coinbase:
+        return Coinbase(
+            key,
+            source=Source.SIMULATED,
+            account=account,
+            base_url=venue.url,
+            settings=Settings(http=FAST),
+            budget=WeightBudget(10_000),
+            clock=clock,
+            portfolios=portfolios,
+        )
+
+    first, second = opened(auth.key(KEY_NAME, SEC1), "main"), opened(auth.key(KEY_ID, ED_BYTES), "desk2")
+    for _ in range(2):
+        await first.check()
+        with pytest.raises(VenueRefused, match="desk2 is bound to the portfolio that main reads: remove one of them"):
+            await second.check()
+    for one in (first, second):
+        await one.close()
 
 
 async def test_an_error_with_status_200_is_no_position(venue: RunningServer, connect: Connect, spoil: Spoil) -> None:

@@ -377,6 +377,19 @@ async def test_all_are_all_of_every_master(world: World) -> None:
     assert await found_by(world, masters) == ["main/hedge", "desk2/arb", "desk2/Hedge"]
 
 
+async def test_a_name_that_was_given_on_does_not_make_two_accounts_one(world: World) -> None:
+    add(world, HEDGE, "hedge")
+    master = world.connect(sub_accounts=("all",))
+    (first,) = await members([master])
+    world.opened.append(first)
+    world.exchange.account(HEDGE).label = "old"
+    add(world, ARB, "hedge")
+    world.later(hours=1)
+    (second,) = await members([master, first])
+    world.opened.append(second)
+    assert (first.account, second.account) == ("main/hedge", f"main/hedge-{ARB[:10]}")
+
+
 async def test_a_name_that_nobody_has_is_said_once_and_looked_for_again(world: World) -> None:
     masters = await with_two_masters(world, "nobody")
     assert await found_by(world, masters) == []

@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from reconciler_service.app import open_venues
 from reconciler_service.health import PushState
+from reconciler_service.opening import open_venues
 from reconciler_service.settings import ReconcilerSettings
 from reconciler_service.simulator import scenario, server, sockets
 from reconciler_service.simulator.coinbase import scenario as coinbase_scenario

@@ -11,10 +11,11 @@ import grpc
 import pytest
 
 from grpckit.errors import StartupError
-from reconciler_service.app import hyperliquid_settings, open_venues, rules
+from reconciler_service.app import rules
 from reconciler_service.correct import Action
 from reconciler_service.findings import Kind
 from reconciler_service.model import Source
+from reconciler_service.opening import hyperliquid_settings, open_venues
 from reconciler_service.policies import Policies, Policy
 from reconciler_service.servicer import translate
 from reconciler_service.settings import ReconcilerSettings
@@ -110,6 +111,14 @@ async def test_coinbase_is_opened_by_its_key_file(monkeypatch: pytest.MonkeyPatc
     (venue,), _ = open_venues(ReconcilerSettings.load())
     assert venue.name == "coinbase"
     await venue.close()
+
+
+@pytest.mark.parametrize("name", ["HYPERLIQUID_ACCOUNT", "COINBASE_ACCOUNT"])
+def test_an_account_is_called_what_the_contracts_take_for_a_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The ledger would refuse every run of it."""
+    monkeypatch.setenv(name, "my desk")
+    with pytest.raises(StartupError, match=name):
+        ReconcilerSettings.load()
 
 
 @pytest.mark.parametrize(

@@ -75,14 +75,18 @@ class Coinbase:
         budget: WeightBudget | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         push_urls: Sequence[str] = (),
+        portfolios: dict[str, str] | None = None,
     ) -> None:
         """``account`` is our name for the portfolio that the key is bound to; ``clock`` gives aware times.
 
         ``budget`` is by default shared by all adapters of the same ``base_url``. ``jwt_host`` stays the venue's own
-        even where ``base_url`` is not. ``push_urls`` are the WebSocket's, none to watch nothing. Raises VenueRefused for either that cannot be; no connection is made here.
+        even where ``base_url`` is not. ``push_urls`` are the WebSocket's, none to watch nothing. ``portfolios`` are, by the
+        venue's id, those that other accounts read already. Raises VenueRefused for a URL or host that cannot be; no
+        connection is made here.
         """
         self._key = key
         self._push_urls = tuple(push_urls)
+        self._portfolios = {} if portfolios is None else portfolios
         self._settings = settings or Settings()
         self._clock = clock
         budget = budget or WeightBudget.shared(str(base_of(base_url).origin()), per_minute(REQUESTS_PER_SECOND))
@@ -120,7 +124,7 @@ class Coinbase:
         await self._client.close()
 
     async def check(self) -> None:
-        """Refuse a clock that spoils every token, and a key that can do more than read."""
+        """Refuse a clock that spoils every token, a key that can do more than read, and a second one of a portfolio."""
         await self._client.set_clock()
         try:
             rights = decode.permissions(await self._client.get("/key_permissions", "key_permissions"))
@@ -133,6 +137,11 @@ class Coinbase:
             raise VenueRefused(
                 f"the Coinbase key can {' and '.join(able)}; reading needs a key that can only view. Make one, or set "
                 "COINBASE_ALLOW_TRADING_KEY to this key's name"
+            )
+        if rights.portfolio_uuid and self._portfolios.setdefault(rights.portfolio_uuid, self.account) != self.account:
+            raise VenueRefused(
+                f"the Coinbase key of {self.account} is bound to the portfolio that "
+                f"{self._portfolios[rights.portfolio_uuid]} reads: remove one of them, or what it holds counts twice"
             )
 
     async def snapshot(self) -> Snapshot:

@@ -31,6 +31,7 @@ ROOT = "/api/v3/brokerage"
 LARGEST_SKEW = timedelta(seconds=30)
 
 MAX_PAGES = 50
+MOST_ROWS = 100_000  # of a list: more than anybody has, and what memory must be bounded by
 
 T = TypeVar("T")
 Query = list[tuple[str, str]]
@@ -103,6 +104,8 @@ class Client:
         for _ in range(MAX_PAGES):
             page = read(await self.get(path, what, [*query, ("cursor", cursor)] if cursor else query))
             found += page.rows
+            if len(found) > MOST_ROWS:
+                raise VenueDataError(f"coinbase {what}: more than {MOST_ROWS} rows")
             if not page.cursor:
                 return found
             if page.cursor == cursor:

@@ -243,8 +243,13 @@ async def members(accounts: Sequence[Hyperliquid]) -> list[Hyperliquid]:
         return []
     masters = {one.account: one for one in accounts}
     known = {one.address for one in accounts}
-    found = await family.wanted([one.family for one in accounts], accounts[0].now)
-    return [masters[one.master].member(one.address, one.account) for one in found if one.address not in known]
+    found = [
+        one
+        for one in await family.wanted([one.family for one in accounts], accounts[0].now)
+        if one.address not in known
+    ]
+    named = family.apart(found, masters)
+    return [masters[one.master].member(one.address, named[one.address]) for one in found]
 
 
 def checked_address(address: str) -> str:

@@ -129,6 +129,14 @@ def chosen(
     return list(found.values()), {master: "; ".join(said) for master, said in wrong.items()}
 
 
+def apart(found: Sequence[Member], taken: Collection[str]) -> dict[str, str]:
+    """Our name of each, by address: another than those that are taken, e.g. by one whose owner gave its name on."""
+    return {
+        one.address: one.account if one.account not in taken else _told_apart(one.account, one.address, LONGEST)
+        for one in found
+    }
+
+
 def names(master: str, listed: Sequence[SubAccount]) -> dict[str, str]:
     """Our name of each, by its address in lower case. Raises VenueDataError for what is no address."""
     plain = {}
