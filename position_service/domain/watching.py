@@ -11,7 +11,7 @@ from position_service.domain.errors import DriftNotFound, InvalidValue, StaleRev
 from position_service.domain.events import Event, EventType
 from position_service.domain.position import Key
 from position_service.domain.record import replace
-from position_service.domain.steps import Context, judge_risk
+from position_service.domain.steps import Context, judge_risk, watch_risk
 
 MOST_AHEAD = timedelta(minutes=1)  # clocks differ a little; a mark dated later would block its instrument
 
