@@ -107,6 +107,7 @@ HALVES = ED_BYTES[:20] + ("A" if ED_BYTES[20] != "A" else "B") + ED_BYTES[21:]
         (KEY_NAME, '{"privateKey": "' + CANARY + '"}', '"name"'),
         (KEY_NAME, '{"name": 1, "privateKey": "' + CANARY + '"}', '"name"'),
     ],
+    ids=range(12),  # keys made anew each time would be other names each time
 )
 def test_a_key_that_cannot_be_is_refused_without_repeating_it(name: str, secret: str, text: str) -> None:
     with pytest.raises(VenueRefused, match=text) as caught:
