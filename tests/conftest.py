@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 import grpc
+import hypothesis
 import pytest
 
 from position_service.app import PositionApp
@@ -20,6 +21,9 @@ from position_service.settings import PositionSettings
 from reconciler_service.venues.budget import WeightBudget
 
 ROOT = Path(__file__).parent.parent
+# No test's verdict depends on how fast the machine is.
+hypothesis.settings.register_profile("steady", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("steady")
 # Read here, at import: the variable is taken away before each test, like every other of ours.
 RECORDED = Path(os.environ.get("TRUEUP_RECORDED") or ROOT.parent / "shared" / "recorded")
 
