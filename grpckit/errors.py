@@ -21,6 +21,8 @@
     PERMISSION_DENIED    ORIGIN_FORBIDDEN                          -                           rest
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED                         -                           guard
     UNIMPLEMENTED        NOT_IMPLEMENTED                           -                           guard
+    NOT_FOUND            PATH_NOT_FOUND                            -                           rest
+    UNIMPLEMENTED        VERB_NOT_ALLOWED                          - (metadata: allow)         rest
     INTERNAL             INTERNAL                                  - (metadata: correlationId) guard
 
 The reasons and their metadata are documented in trueup/types/v1/errors.proto.

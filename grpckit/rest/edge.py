@@ -220,11 +220,14 @@ def forwarded(request: web.BaseRequest, most_bytes: int) -> Metadata:
 
 
 def _not_routed(request: web.BaseRequest, error: NotRouted) -> web.Response:
-    where = f"{request.method[:16]} {requests.path_of(request.raw_path)[:200]}"
-    known = RpcError(grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED", f"nothing answers {where}: see /openapi.json")
+    verb, path = request.method[:16], requests.path_of(request.raw_path)[:200]
     if not error.allowed:
-        return error_response(to_status(known), 404)
-    return error_response(to_status(known), 405, {"Allow": ", ".join(sorted(error.allowed))})
+        text = f"there is nothing at {path}: see /docs or /openapi.json"
+        return error_response(to_status(RpcError(grpc.StatusCode.NOT_FOUND, "PATH_NOT_FOUND", text)))
+    allow = ", ".join(sorted(error.allowed))
+    text = f"{path} does not answer {verb}, only {allow}"
+    known = RpcError(grpc.StatusCode.UNIMPLEMENTED, "VERB_NOT_ALLOWED", text, {"allow": allow})
+    return error_response(to_status(known), 405, {"Allow": allow})
 
 
 def _draining() -> RpcError:

@@ -57,7 +57,7 @@ def _operation(route: Route, schemas: Schemas) -> Schema:
     operation: Schema = {
         "operationId": re.sub(r"\W+", "_", f"{method.name}{route.verb.title()}{route.template.openapi}").strip("_"),
         "tags": [method.containing_service.name],
-        "summary": text.partition("\n")[0] or method.name,
+        "summary": _first_sentence(text) or method.name,
         "description": text,
         "parameters": _parameters(route, schemas),
         "responses": {"200": _answer(route, schemas), "default": _ERROR},
@@ -69,6 +69,12 @@ def _operation(route: Route, schemas: Schemas) -> Schema:
             "content": _json(content),
         }
     return operation
+
+
+def _first_sentence(text: str) -> str:
+    """Up to the first full stop that ends one, or to the end of the paragraph; lines are where the editor broke them."""
+    paragraph = " ".join(text.partition("\n\n")[0].split())
+    return re.split(r"(?<=[.])\s(?=[A-Z])", paragraph)[0]
 
 
 def _answer(route: Route, schemas: Schemas) -> Schema:

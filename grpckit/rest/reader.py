@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from grpckit.errors import Violation, invalid
-from grpckit.rest.scalars import INTEGER, Field, FromUrl, Number, Wrong, is_map, kind, scalar
+from grpckit.rest.scalars import INTEGER, Field, FromUrl, Number, Wrong, is_map, kind, other_names, scalar
 
 _MOST_VIOLATIONS = 20
 _WELL_KNOWN = {
@@ -46,6 +46,8 @@ class Reader:
             field = self._find(message, name, path)
             if field is None:
                 return
+            names[index] = field.name  # whatever it was called, it is the same field
+            path = ".".join(names)
             rest = ".".join(names[index + 1 :])
             if rest and is_map(field):
                 self._read_field(message, field, {rest: FromUrl(values[-1])}, path)
@@ -84,6 +86,7 @@ class Reader:
     def _find(self, message: Any, name: str, path: str) -> Field | None:
         descriptor = message.DESCRIPTOR
         field = descriptor.fields_by_name.get(name) or descriptor.fields_by_camelcase_name.get(name)
+        field = field or next((one for one in descriptor.fields if name in other_names(one)), None)
         if field is None:
             near = difflib.get_close_matches(name[:64], descriptor.fields_by_name, 1)
             hint = f"; did you mean {near[0]}?" if near else ""

@@ -132,6 +132,16 @@ def _is_amount(full_name: str, field: Field) -> bool:
     return any(rules.string.Extensions[rule] for rule in _AMOUNT_RULES)
 
 
+def other_names(field: Field) -> tuple[str, ...]:
+    """Names by which requests may call a field besides its own."""
+    return _other_names(field.full_name, field)
+
+
+@lru_cache(maxsize=4_096)
+def _other_names(full_name: str, field: Field) -> tuple[str, ...]:
+    return tuple(field.GetOptions().Extensions[rules_pb2.also])
+
+
 @lru_cache(maxsize=256)
 def _enum_names(full_name: str, enum: Any) -> Mapping[str, int]:
     prefix = _prefix(enum)

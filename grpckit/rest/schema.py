@@ -11,7 +11,7 @@ from typing import Any
 from google.api import field_behavior_pb2
 from trueup.types.v1 import rules_pb2
 
-from grpckit.rest.scalars import is_amount, is_map, kind
+from grpckit.rest.scalars import is_amount, is_map, kind, other_names
 
 Schema = dict[str, Any]
 
@@ -73,7 +73,9 @@ class Schemas:
             schema = {"type": "array", "items": self._single(field)}
         else:
             schema = self._single(field)
-        text = comments().get(str(field.full_name))
+        text = comments().get(str(field.full_name), "")
+        if names := other_names(field):
+            text = f"{text} Requests may call it {' or '.join(names)} as well.".strip()
         return schema | {"description": text} if text else schema
 
     def _single(self, field: Any) -> Schema:

@@ -87,6 +87,23 @@ def test_a_body_may_repeat_the_path_and_not_contradict_it(in_body: str, *, fits:
             reader.finish()
 
 
+Close = position_service_pb2.ClosePositionRequest
+
+
+@pytest.mark.parametrize("name", ["close_price", "closePrice", "price"])
+def test_a_field_has_other_names_where_the_contract_says_so(name: str) -> None:
+    assert from_query(Close, f"{name}=42500") == Close(close_price="42500")
+    assert from_body(Close, json.dumps({name: "42500"})) == Close(close_price="42500")
+    assert from_query(position_service_pb2.ReducePositionRequest, "close_price=7").price == "7"
+
+
+@pytest.mark.parametrize("query", ["price=1&close_price=2", "closePrice=1&close_price=2", "price=1&closePrice=1"])
+def test_a_field_under_two_names_is_refused(query: str) -> None:
+    assert wrong(from_query, Close, query) == {"close_price": "is given more than once"}
+    body = json.dumps(dict(part.split("=") for part in query.split("&")))
+    assert wrong(from_body, Close, body) == {"close_price": "is given more than once"}
+
+
 @pytest.mark.parametrize("text", ["LONG", "long", "SIDE_LONG", "side_long", "Long", "1"])
 def test_enums_by_name_with_or_without_their_prefix(text: str) -> None:
     assert from_query(Open, f"side={text}").side == types_pb2.SIDE_LONG

@@ -136,6 +136,20 @@ def test_everything_in_the_document_is_described() -> None:
     assert all(operation["description"] for operation in operations)
 
 
+def test_a_summary_is_a_whole_sentence() -> None:
+    history = DOCUMENT["paths"]["/api/positions/{asset}/history"]["get"]["summary"]
+    assert history.endswith("or of every position that matches.")
+    assert DOCUMENT["paths"]["/v1/positions"]["get"]["summary"].endswith("in the order they were opened.")
+    operations = [operation for verbs in DOCUMENT["paths"].values() for operation in verbs.values()]
+    assert [one["summary"] for one in operations if not one["summary"].endswith(".")] == []
+
+
+def test_other_names_of_a_field_are_documented() -> None:
+    close = DOCUMENT["components"]["schemas"]["trueup.position.v1.ClosePositionRequest"]["properties"]
+    assert close["close_price"]["description"].endswith("Requests may call it price as well.")
+    assert "price" not in close
+
+
 def test_path_variables_of_the_document_are_parameters() -> None:
     for path, verbs in DOCUMENT["paths"].items():
         for operation in verbs.values():

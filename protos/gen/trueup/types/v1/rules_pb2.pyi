@@ -28,5 +28,7 @@ NAME_FIELD_NUMBER: _ClassVar[int]
 name: _descriptor.FieldDescriptor
 TEXT_FIELD_NUMBER: _ClassVar[int]
 text: _descriptor.FieldDescriptor
+ALSO_FIELD_NUMBER: _ClassVar[int]
+also: _descriptor.FieldDescriptor
 SCOPE_FIELD_NUMBER: _ClassVar[int]
 scope: _descriptor.FieldDescriptor
