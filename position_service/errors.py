@@ -18,8 +18,9 @@ def translate(error: Exception) -> RpcError | None:  # noqa: C901 - a table
     """The RpcError of an exception of this service; None for one that is not foreseen."""
     text = str(error)
     match error:
-        case e.PositionNotFound(wanted=wanted):
-            return RpcError(_Code.NOT_FOUND, "POSITION_NOT_FOUND", text, {"wanted": wanted})
+        case e.PositionNotFound(wanted=wanted, ended_id=ended_id):
+            metadata = {"wanted": wanted} | ({"positionId": str(ended_id)} if ended_id else {})
+            return RpcError(_Code.NOT_FOUND, "POSITION_NOT_FOUND", text, metadata)
         case e.DriftNotFound(drift_id=drift_id):
             return RpcError(_Code.NOT_FOUND, "DRIFT_NOT_FOUND", text, {"driftId": str(drift_id)})
         case e.AmbiguousAsset(candidates=candidates):

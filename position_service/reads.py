@@ -64,11 +64,22 @@ class Reads:
         if as_of is not None:
             book = await self._book_at(as_of, ref)
         if ref.position_id is None or book.position(ref.position_id):
-            return resolve(book, ref)
+            try:
+                return resolve(book, ref)
+            except PositionNotFound:
+                if as_of is None:
+                    await self.refuse_ended(ref)
+                raise
         position = await self._history.position(ref.position_id, as_of)
         if position is None:
             raise PositionNotFound(str(ref))
         return position
+
+    async def refuse_ended(self, ref: c.Ref) -> None:
+        """Raises PositionNotFound that tells of the position a reference named until lately; nothing if none did."""
+        ended = await self._history.lately_ended(ref.account, {name: getattr(ref, name) for name in _FILTERS[1:]})
+        if ended is not None:
+            raise PositionNotFound(str(ref), *ended)
 
     async def _book_at(self, revision: int, ref: c.Ref) -> Book:
         """What was live at a revision; nothing for a reference by id, which needs no book."""

@@ -95,11 +95,17 @@ class PositionServicer(rpc.PositionServiceServicer):
             raise
 
     async def _refuse_final(self, command: c.Command) -> None:
-        """The book holds live positions only. Raises IllegalTransition when the position was there and has ended."""
-        if isinstance(command, c.OnPosition) and command.ref.position_id is not None:
-            ended = await self._history.position(command.ref.position_id)
-            if ended is not None and ended.status.is_final:
-                require(ended, MOVES[type(command)])
+        """The book holds live positions only. Raises IllegalTransition when the position was there and has ended, and
+        PositionNotFound that names it when it was not named by its id.
+        """
+        if not isinstance(command, c.OnPosition):
+            return
+        if command.ref.position_id is None:
+            await self._reads.refuse_ended(command.ref)
+            return
+        ended = await self._history.position(command.ref.position_id)
+        if ended is not None and ended.status.is_final:
+            require(ended, MOVES[type(command)])
 
     async def OpenPosition(self, request: svc.OpenPositionRequest, context: Any) -> svc.OpenPositionResponse:
         return await self._change(request, convert.open_(request), svc.OpenPositionResponse)

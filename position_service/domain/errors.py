@@ -15,6 +15,7 @@ DomainError
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -26,9 +27,17 @@ class DomainError(Exception):
 
 
 class PositionNotFound(DomainError):
-    def __init__(self, wanted: str) -> None:
-        super().__init__(f"no live position matches {wanted}")
+    """`ended_id` is the last one that was there, with how (`ending`) and when it ended."""
+
+    def __init__(
+        self, wanted: str, ended_id: UUID | None = None, ending: str = "", ended_at: datetime | None = None
+    ) -> None:
+        text = f"no live position matches {wanted}"
+        if ended_id is not None and ended_at is not None:
+            text += f": the last one, {ended_id}, was {ending} at {ended_at:%Y-%m-%d %H:%M:%S} UTC"
+        super().__init__(text)
         self.wanted = wanted
+        self.ended_id = ended_id
 
 
 class AmbiguousAsset(DomainError):

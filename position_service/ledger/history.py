@@ -138,6 +138,21 @@ class History:
         async with self._store.reading() as connection:
             return [codec.position_from_row(row) for row in await connection.fetch(query, *arguments)]
 
+    async def lately_ended(self, account: str, names: Mapping[str, str]) -> tuple[UUID, str, datetime] | None:
+        """The last position of an account that ended and has these names; its id, how and when. None when there is none
+        among the last thousand of all: it is for an error, which must not cost more than that.
+        """
+        query = (
+            "SELECT position_id, lower(status) AS ending, closed_at FROM (SELECT * FROM positions"
+            f" WHERE closed_at IS NOT NULL ORDER BY closed_at DESC LIMIT {PAGE}) AS lately WHERE account = $1"
+        )
+        values = [value for value in names.values() if value]
+        for at, name in enumerate((name for name, value in names.items() if value), 2):
+            query += f" AND {name} = ${at}"
+        async with self._store.reading() as connection:
+            row = await connection.fetchrow(f"{query} ORDER BY closed_at DESC LIMIT 1", account, *values)
+        return None if row is None else (row["position_id"], row["ending"], row["closed_at"])
+
     async def purge(self, closed_before: datetime, settled_before: datetime, *, dry_run: bool) -> int:
         """Remove positions that ended before a time from the tables, and tell how many; their events stay.
 

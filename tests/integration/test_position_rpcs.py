@@ -382,7 +382,7 @@ async def test_a_repeated_request_gets_the_first_answer_for_ever(client, positio
     request = {"symbol": "BTC", "size": "1", "entry_price": "100", "request_id": "r1"}
     first = await client.call("OpenPosition", **request)
     assert await client.call("OpenPosition", **request) == first
-    await client.call("ClosePosition", symbol="BTC", close_price="1")
+    closed = (await client.call("ClosePosition", symbol="BTC", close_price="1")).position
     assert await client.call("OpenPosition", **request) == first  # also when it would be possible again
     closing = {"symbol": "BTC", "size": "9", "price": "1", "request_id": "r2"}
     is_error(
@@ -390,6 +390,7 @@ async def test_a_repeated_request_gets_the_first_answer_for_ever(client, positio
         Code.NOT_FOUND,
         "POSITION_NOT_FOUND",
         wanted="BTC of account main",
+        positionId=closed.position_id,
     )
     await client.open(size="9")
     answer = await client.call("ReducePosition", **closing)  # a refusal is not remembered: nothing happened
@@ -490,6 +491,27 @@ async def test_get_finds_by_id_symbol_and_asset(client):
         assert (answer.position, answer.revision) == (held, 1)
     error = await client.refused("GetPosition", symbol="BTC", account="other")
     is_error(error, Code.NOT_FOUND, "POSITION_NOT_FOUND", wanted="BTC of account other")
+
+
+async def test_who_names_a_position_that_has_ended_is_told_which_and_when(client):
+    async def refusal(name, **ref):
+        error = await client.refused(name, **ref)
+        assert error.reason == "POSITION_NOT_FOUND"
+        return error
+
+    await client.open()
+    first = (await client.call("ClosePosition", symbol="BTC", close_price="1")).position
+    await client.open()
+    await client.call("LiquidatePosition", symbol="BTC", liquidation_price="1")
+    await client.open("ETH", venue="coinbase")
+    last = (await client.call("ListPositions", symbol="BTC", statuses=[LIQUIDATED])).positions[0]
+    at = last.closed_at.ToDatetime().strftime("%Y-%m-%d %H:%M:%S UTC")
+    for name, fields in (("GetPosition", {}), ("ClosePosition", {"close_price": "1"}), ("CancelClose", {})):
+        error = await refusal(name, asset="BTC/USD", **fields)
+        assert error.metadata["positionId"] == last.position_id != first.position_id
+        assert f": the last one, {last.position_id}, was liquidated at {at}" in error.message
+    for ref in ({"symbol": "BTC", "account": "other"}, {"symbol": "BTC", "venue": "coinbase"}, {"symbol": "SOL"}):
+        assert "positionId" not in (await refusal("GetPosition", **ref)).metadata
 
 
 async def test_a_revision_that_never_comes_ends_with_the_callers_deadline(client):

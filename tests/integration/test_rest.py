@@ -218,6 +218,9 @@ async def test_a_life_at_the_real_position_service(position: Any) -> None:
         ]
         status, unknown = await ask("POST", "/ETH/USD/close?close_price=1")
         assert (status, unknown["details"][0]["reason"]) == (404, "POSITION_NOT_FOUND")
+        status, twice = await ask("POST", "/BTC/USD/close?close_price=42500")
+        assert (status, twice["details"][0]["reason"]) == (404, "POSITION_NOT_FOUND")
+        assert f"the last one, {held['position_id']}, was closed at 20" in twice["message"]
     await http.stop(1)
 
 
@@ -399,9 +402,14 @@ async def test_head_options_and_verbs_that_are_not_there() -> None:
         assert (status, headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
         status, body, headers = await edge.ask("DELETE", "/v1/positions")
         assert (status, body["code"], headers["Allow"]) == (405, 12, "GET, HEAD, OPTIONS")
+        assert body["message"] == "/v1/positions does not answer DELETE, only GET, HEAD, OPTIONS"
+        (info,) = body["details"]
+        assert (info["reason"], info["metadata"]) == ("VERB_NOT_ALLOWED", {"allow": "GET, HEAD, OPTIONS"})
         assert (await edge.ask("POST", "/metrics"))[0] == 405
-        assert (await edge.ask("GET", "/nothing"))[0] == 404
-        assert (await edge.ask("OPTIONS", "/nothing"))[0] == 404
+        for verb, path in (("GET", "/api/nothing"), ("OPTIONS", "/nothing"), ("POST", "/api/positions/BTC")):
+            status, body, _ = await edge.ask(verb, path)
+            assert (status, body["code"], body["details"][0]["reason"]) == (404, 5, "PATH_NOT_FOUND")
+            assert body["message"].startswith(f"there is nothing at {path}: ")
 
 
 @pytest.mark.parametrize(
