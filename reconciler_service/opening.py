@@ -63,7 +63,7 @@ def open_venues(settings: ReconcilerSettings) -> tuple[list[Venue], list[Health]
     missing = [
         unconfigured(name, account, settings.source, why)
         for name, account, why in (
-            (Hyperliquid.name, settings.hyperliquid_account, "no address: set HYPERLIQUID_ADDRESS"),
+            (Hyperliquid.name, settings.hyperliquid_account, "no address: set HYPERLIQUID_KEY"),
             (
                 Coinbase.name,
                 settings.coinbase_account,

@@ -21,6 +21,7 @@ from trueup_cli.output import note
 from trueup_cli.progress import bar
 from trueup_cli.session import Session, talks
 from trueup_cli.whole_file import replaced
+from trueup_cli.words import counted
 
 _EVERY: list[Any] = position_pb2.PositionStatus.values()[1:]
 
@@ -59,7 +60,8 @@ async def export(
             file.write(dumps(to_json(row)).decode() + "\n")
             count += 1
             progress.update(task, completed=count if positions else row.revision)
-    note(f"{count} {what}, at revision {head} or later" if not as_of else f"{count} {what}")
+    written = counted(count, what.removesuffix("s"))
+    note(written if as_of else f"{written}, at revision {head} or later")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from reconciler_service.opening import open_venues
 from reconciler_service.settings import ReconcilerSettings
 from reconciler_service.venues import Venue, VenueError, VenueRefused
 from trueup_cli.client import Client
+from trueup_cli.words import counted
 
 _ANSWER_S = 5.0
 _SKEW = timedelta(seconds=1)
@@ -93,7 +94,7 @@ def _cycles(status: pb.GetStatusResponse) -> Finding:
     if not status.HasField("last_run"):
         return Finding(Level.WARNING, what, "no run has finished yet", "trueup reconcile runs one now")
     age = status.timestamp.ToDatetime(UTC) - status.last_run.finished_at.ToDatetime(UTC)
-    says = f"last run {age.total_seconds():.0f} s ago, every {status.interval_ms / 1000:g} s; {status.open_drifts} open drifts"
+    says = f"last run {age.total_seconds():.0f} s ago, every {status.interval_ms / 1000:g} s; {counted(status.open_drifts, 'open drift')}"
     if age > timedelta(milliseconds=status.interval_ms) * _LATE_CYCLES + timedelta(seconds=60):
         return Finding(Level.WARNING, what, says, "look into the Reconciler's log: its cycles are late")
     return Finding(Level.OK, what, says)
@@ -110,7 +111,8 @@ _TODO = {
 def _venue(venue: Any) -> Finding:
     what = f"venue {venue.venue} ({venue.account})"
     if venue.state == "OK":
-        return Finding(Level.OK, what, f"read {max(venue.age_ms, 0) / 1000:.0f} s ago, {venue.positions} positions")
+        held = counted(venue.positions, "position")
+        return Finding(Level.OK, what, f"read {max(venue.age_ms, 0) / 1000:.0f} s ago, {held}")
     level = Level.PROBLEM if venue.state == "FAILED" else Level.WARNING
     says = f"{venue.state}: {venue.last_error}" if venue.last_error else venue.state
     return Finding(level, what, says, _TODO.get(venue.state, ""))

@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from trueup_cli.output import Output
-from trueup_cli.words import amount, name_of, state, time, word
+from trueup_cli.words import amount, counted, name_of, state, time, word
 
 SHORT_ID = 8
 
@@ -31,7 +31,7 @@ def table(out: Output, drifts: Iterable[Any]) -> None:
         for drift in shown
     )
     out.table(columns, rows, right=("rev", "times"))
-    out.say(f"{len(shown)} drift{'s' if len(shown) != 1 else ''}")
+    out.say(counted(len(shown), "drift"))
 
 
 def one(out: Output, drift: Any) -> None:
@@ -55,7 +55,7 @@ def _fields(drift: Any) -> Iterator[tuple[str, Text | str]]:
     yield "worth", f"{amount(drift.notional_delta, 2)} USD" if drift.notional_delta else ""
     yield "rule", drift.rule
     yield "first seen", time(drift.first_seen)
-    yield "last seen", f"{time(drift.last_seen)} ({drift.times_seen} times)"
+    yield "last seen", f"{time(drift.last_seen)} ({counted(drift.times_seen, 'time')})"
     yield "snoozed until", time(drift.snoozed_until)
     yield "cause", name_of(drift.explanation, "cause")
     yield "why", drift.explanation.text

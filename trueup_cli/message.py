@@ -13,6 +13,7 @@ from trueup.types.v1 import types_pb2
 
 from grpckit.json_form import dumps, to_json
 from trueup_cli.failures import USAGE, Failure
+from trueup_cli.screen import told
 from trueup_cli.words import name_of
 
 Write = Callable[[pb.DriftEvent], bytes]
@@ -44,7 +45,7 @@ def headline(event: pb.DriftEvent) -> str:
     severity = "" if event.type == pb.DRIFT_EVENT_TYPE_RESOLVED else name_of(drift, "severity")
     simulated = "SIMULATED" if drift.source == types_pb2.SOURCE_SIMULATED else ""
     happened = _HAPPENED.get(event.type) or f"drift {name_of(event, 'type')}"  # of a newer contract
-    return " ".join(filter(None, (happened, severity, simulated, drift.summary)))
+    return " ".join(filter(None, (happened, severity, simulated, told(event))))
 
 
 def text(event: pb.DriftEvent) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from uuid import UUID
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
+from typer.core import TyperCommand
 
 from trueup_cli.failures import USAGE, Failure
 
@@ -37,6 +39,20 @@ ExpectedRevision = Annotated[
 ]
 Fee = Annotated[str, typer.Option("--fee", help="Fee, negative when a rebate.")]
 FeeCurrency = Annotated[str, typer.Option("--fee-currency", help="Its currency; the quote currency when left out.")]
+
+
+_BELOW_ZERO = re.compile(r"-[0-9][0-9.]*")
+
+
+class TakesAmounts(TyperCommand):
+    """A command with amounts among its arguments: -1 is one of them, to be refused by who knows what it stands for.
+
+    Any other command would call it an option that does not exist.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.ignore_unknown_options = any(map(_BELOW_ZERO.fullmatch, args))
+        return super().parse_args(ctx, args)
 
 
 class Side(StrEnum):

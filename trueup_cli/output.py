@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -13,6 +14,9 @@ from rich.text import Text
 from grpckit.json_form import dumps, to_json
 
 _PIPE_WIDTH = 200  # of a table that is no terminal's
+# Texts have thousands apart, "2 425.48": a line must not end in there. Rich would end it at any space that Unicode has.
+_WITHIN_A_NUMBER = re.compile(r"(?<=\d) (?=\d{3}(?!\d))")
+_UNBROKEN = "\ue000"  # no character of anybody's: it is a space again when it is printed
 
 
 class Output:
@@ -39,8 +43,8 @@ class Output:
         for name in columns:
             table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
         for row in rows:
-            table.add_row(*row)
-        self.console.print(table)
+            table.add_row(*map(_unbroken, row))
+        self._print(table)
 
     def fields(self, fields: Iterable[tuple[str, Text | str]]) -> None:
         """Names and values, one a line; what is empty is left out."""
@@ -49,12 +53,22 @@ class Output:
         table.add_column(overflow="fold")
         for name, value in fields:
             if str(value):
-                table.add_row(name, value)
-        self.console.print(table)
+                table.add_row(name, _unbroken(value))
+        self._print(table)
+
+    def _print(self, table: Table) -> None:
+        with self.console.capture() as printed:
+            self.console.print(table)
+        self.console.file.write(printed.get().replace(_UNBROKEN, " "))
+        self.console.file.flush()
 
     def say(self, text: str | Text) -> None:
         """A line for people."""
         self.console.print(text, markup=False, soft_wrap=True)
+
+
+def _unbroken(cell: Text | str) -> Text | str:
+    return _WITHIN_A_NUMBER.sub(_UNBROKEN, cell) if isinstance(cell, str) else cell
 
 
 def note(text: str) -> None:

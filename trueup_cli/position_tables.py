@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from trueup_cli.output import Output
-from trueup_cli.words import amount, gain, name_of, state, time, word
+from trueup_cli.words import amount, counted, gain, name_of, state, time, word
 
 _COLUMNS = (
     "asset",
@@ -35,7 +35,7 @@ def table(out: Output, positions: Iterable[Any], *, ended: bool = False) -> None
     columns = [*(("account",) if with_account else ()), *_COLUMNS, *(("realised",) if ended else ())]
     rows = (list(_row(position, with_account=with_account, ended=ended)) for position in shown)
     out.table(columns, rows, right=(*_NUMBERS, "realised"))
-    out.say(f"{len(shown)} position{'s' if len(shown) != 1 else ''}")
+    out.say(counted(len(shown), "position"))
 
 
 def _row(position: Any, *, with_account: bool, ended: bool) -> Iterator[Text | str]:

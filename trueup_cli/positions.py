@@ -143,7 +143,8 @@ async def summary(session: Session, account: Account = "", venue: Venue = "") ->
             ("short", amount(total.short_notional, 2)),
             ("net", amount(total.net_notional, 2)),
             ("assets", ", ".join(total.assets)),
-            ("without a mark", ", ".join(total.missing_marks)),
+            ("without a mark, left out", ", ".join(total.missing_marks)),
+            ("with an old mark, left out", ", ".join(total.old_marks)),
             ("revision", str(total.revision)),
         ]
     )
@@ -168,9 +169,9 @@ async def verify(session: Session) -> int | None:
     return None if verdict.intact else REFUSED
 
 
-app.command("open")(trading.open_)
-app.command()(trading.reduce)
-app.command()(trading.close)
+app.command("open", cls=options.TakesAmounts)(trading.open_)
+app.command(cls=options.TakesAmounts)(trading.reduce)
+app.command(cls=options.TakesAmounts)(trading.close)
 app.command("watch")(watching.positions)
 app.command("export")(book_export.export)
 app.command("import")(book_import.import_)

@@ -37,6 +37,15 @@ def grpcurl() -> str:
     return "grpcurl" if shutil.which("grpcurl") == str(beside) else str(path)
 
 
+def told(event: pb.DriftEvent) -> str:
+    """The case in a line. Of one that has ended that is past: how it ended comes first."""
+    drift = event.drift
+    if event.type != pb.DRIFT_EVENT_TYPE_RESOLVED:
+        return drift.summary
+    how = (drift.resolution or "resolved").lower().replace("_", " ")
+    return f"{drift.symbol or drift.venue}: {how}. It was: {drift.summary}"
+
+
 class Screen:
     """Prints for people; nothing here decides anything."""
 
@@ -87,7 +96,7 @@ class Screen:
         at = event.time.ToDatetime(UTC)
         self.console.print(
             f"[dim]{at:%H:%M:%S}[/] {_HAPPENED.get(event.type, '')} {severity} "
-            f"[dim]{source}rev {event.revision}[/] {escape(drift.summary)}",
+            f"[dim]{source}rev {event.revision}[/] {escape(told(event))}",
             soft_wrap=True,
         )
         if event.type == pb.DRIFT_EVENT_TYPE_RESOLVED:

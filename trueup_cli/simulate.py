@@ -12,7 +12,7 @@ from rich.text import Text
 
 from reconciler_service.simulator.faults import Kind
 from trueup_cli.failures import UNREACHABLE, Failure
-from trueup_cli.options import MarginMode
+from trueup_cli.options import MarginMode, TakesAmounts
 from trueup_cli.output import Output
 from trueup_cli.session import Json, run
 from trueup_cli.settings import SIMULATOR_URL
@@ -49,7 +49,7 @@ Coin = Annotated[str, typer.Argument(help="The venue's name of the instrument, e
 Price = Annotated[str, typer.Option("--price", help="The mark when left out.")]
 
 
-@app.command()
+@app.command(cls=TakesAmounts)
 def trade(
     coin: Coin,
     way: Annotated[Way, typer.Argument(help="buy or sell.")],
@@ -86,7 +86,7 @@ def liquidate(
     _control(venue, url, "liquidate", json_, _named(venue, coin) | {"price": price})
 
 
-@app.command()
+@app.command(cls=TakesAmounts)
 def leverage(
     coin: Coin,
     value: Annotated[int, typer.Argument(min=1)],
@@ -102,7 +102,7 @@ def leverage(
     _control(venue, url, "leverage", json_, _named(venue, coin) | {"value": value, "mode": mode.value})
 
 
-@app.command()
+@app.command(cls=TakesAmounts)
 def mark(
     coin: Coin,
     price: Annotated[str, typer.Argument(help="In quote currency.")],

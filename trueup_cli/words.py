@@ -59,6 +59,11 @@ def amount(text: str, places: int = 8) -> str:
     return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 position", "2 positions"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def gain(text: str, places: int = 2) -> Text:
     """Profit green, loss red."""
     style = "" if not text or not Decimal(text) else "red" if text.startswith("-") else "green"

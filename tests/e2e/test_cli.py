@@ -124,6 +124,8 @@ def test_errors_are_one_line_that_says_what_to_do(cli: CommandLine):
     told = cli.refused("positions", "open", "OP/USD", "much", "1", "--request-id", "r1")
     assert told.startswith("size: must be a plain decimal > 0")
     assert told.endswith("(request id r1)")
+    for numbers, field in ((("-1", "42000.5"), "size"), (("1", "-42000.5"), "entry_price")):
+        assert cli.refused("positions", "open", "OP/USD", *numbers).startswith(f"{field}: must be a plain decimal > 0")
     told = cli.refused("positions", "open", "BTC/USD", "1", "1")
     assert "has a live position already" in told
     assert "(request id cli-" in told
@@ -144,6 +146,7 @@ def test_nobody_there_is_exit_code_3_and_a_write_says_how_to_repeat_it(cli: Comm
 def test_wrong_usage_is_exit_code_2(cli: CommandLine):
     assert "Did you mean 'list'" in cli.run("positions", "lst", code=2).stderr
     assert "Missing argument" in cli.run("positions", "reduce", "BTC/USD", code=2).stderr
+    assert "No such option: --prise" in cli.run("positions", "reduce", "BTC/USD", "1", "--prise", "1", code=2).stderr
     assert cli.refused("positions", "list", "--as-of", "then", code=2).startswith("--as-of: 'then' is not a time")
 
 

@@ -100,7 +100,7 @@ def test_each_event_is_posted_in_order_and_what_fails_is_tried_again(
     assert [lines[0].partition(" BTC ")[0] for lines in said] == [
         "DRIFT INFO SIMULATED",
         "DRIFT changed INFO SIMULATED",
-        "drift resolved SIMULATED",
+        "drift resolved SIMULATED BTC: agrees again. It was:",
     ]
     assert said[2][1].startswith("AGREES_AGAIN")
     told = [json.loads(line) for line in notifier.output.splitlines() if line.startswith("{")]

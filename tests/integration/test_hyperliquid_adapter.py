@@ -381,9 +381,9 @@ async def test_old_metadata_serves_while_new_cannot_be_read(
 @pytest.mark.parametrize(
     ("role", "error"),
     [
-        ({"role": "missing"}, f"knows no account {ADDRESS}: check HYPERLIQUID_ADDRESS"),
-        ({"role": "agent", "data": {"user": "0xfeed"}}, "Set HYPERLIQUID_ADDRESS to its master's address 0xfeed"),
-        ({"role": "agent"}, "Set HYPERLIQUID_ADDRESS to its master's address"),
+        ({"role": "missing"}, f"knows no account {ADDRESS}: check HYPERLIQUID_KEY"),
+        ({"role": "agent", "data": {"user": "0xfeed"}}, "Set HYPERLIQUID_KEY to its master's address 0xfeed"),
+        ({"role": "agent"}, "Set HYPERLIQUID_KEY to its master's address"),
         ({"role": "somethingNew"}, "'somethingNew'"),
     ],
 )

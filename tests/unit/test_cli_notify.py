@@ -60,7 +60,8 @@ def test_every_event_says_what_happened_and_that_it_is_simulated(step: int):
     }
     severity = "" if ended else "CRITICAL "
     event = an_event(step)
-    assert headline(event) == f"{words[step]} {severity}SIMULATED {SUMMARY}"
+    past = "SOL: resolved. It was: " if ended else ""  # what it says is not so any more
+    assert headline(event) == f"{words[step]} {severity}SIMULATED {past}{SUMMARY}"
     assert headline(event) in said(Format.SLACK, event)["text"]
     assert pb.DriftEventType.Name(step) == said(Format.JSON, event)["type"]
 

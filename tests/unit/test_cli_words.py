@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
 from trueup.position.v1 import position_pb2
+from trueup.types.v1 import drift_pb2
 
 from grpckit.errors import RpcError
-from trueup_cli import failures
+from trueup_cli import failures, output
 from trueup_cli.checks import Level, clock
 from trueup_cli.client import Unreachable
 from trueup_cli.dump import _without_password
 from trueup_cli.failures import Failure
 from trueup_cli.options import as_of, reference
-from trueup_cli.words import amount, gain, name_of
+from trueup_cli.output import Output
+from trueup_cli.screen import told
+from trueup_cli.words import amount, counted, gain, name_of
 
 UUID = "01a21440-63d8-7000-8838-c8165598b4ce"
 
@@ -36,6 +40,34 @@ UUID = "01a21440-63d8-7000-8838-c8165598b4ce"
 )
 def test_amounts_are_rounded_half_even_for_the_eye(text: str, shown: str):
     assert amount(text, 2) == shown
+
+
+def test_one_of_a_kind_is_singular():
+    assert [counted(number, "position") for number in (0, 1, 2)] == ["0 positions", "1 position", "2 positions"]
+
+
+@pytest.mark.parametrize("width", range(12, 60))
+def test_a_table_breaks_no_number_in_two(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(output, "_PIPE_WIDTH", width)
+    out = Output(is_json=False)
+    out.table(("what",), [("It liquidated 4 at 2 425.48, 1 012 141 USD, of 3 1000",)])
+    out.fields([("why", "held 12 141")])
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    shown = " ".join(lines)
+    assert "It liquidated 4 at 2 425.48, 1 012 141 USD, of 3 1000" in shown
+    for part, rest in (("2", "425.48"), ("1", "012"), ("012", "141"), ("12", "141")):
+        cut = itertools.pairwise(lines)
+        assert not any(a.split()[-1:] == [part] and b.startswith(rest) for a, b in cut), shown
+
+
+def test_what_is_over_is_told_as_past():
+    drift = drift_pb2.Drift(venue="coinbase", summary="coinbase holds 26.62 %", resolution="AGREES_AGAIN")
+    event = drift_pb2.DriftEvent(type=drift_pb2.DRIFT_EVENT_TYPE_CONFIRMED, drift=drift)
+    assert told(event) == "coinbase holds 26.62 %"
+    event.type = drift_pb2.DRIFT_EVENT_TYPE_RESOLVED
+    assert told(event) == "coinbase: agrees again. It was: coinbase holds 26.62 %"
 
 
 def test_profit_is_green_and_loss_is_red():

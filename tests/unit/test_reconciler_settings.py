@@ -69,7 +69,7 @@ def test_nothing_is_simulated_unless_it_is_said(monkeypatch: pytest.MonkeyPatch)
     venues, missing = open_venues(settings)
     assert not venues
     assert [(one.venue, one.state.value, one.last_error) for one in missing] == [
-        ("hyperliquid", "UNCONFIGURED", "no address: set HYPERLIQUID_ADDRESS"),
+        ("hyperliquid", "UNCONFIGURED", "no address: set HYPERLIQUID_KEY"),
         ("coinbase", "UNCONFIGURED", "no key: set COINBASE_KEY and COINBASE_SECRET, or COINBASE_KEY_FILE"),
     ]
 

@@ -128,14 +128,14 @@ class Hyperliquid:
             raise VenueUnreachable(str(error)) from error
         if role.role == "missing":
             raise VenueRefused(
-                f"hyperliquid knows no account {self.address}: check HYPERLIQUID_ADDRESS. "
+                f"hyperliquid knows no account {self.address}: check HYPERLIQUID_KEY. "
                 "A wrong address reads as a flat account, so it is not used"
             )
         if role.role == "agent":
             hint = f"its master's address {role.master}" if role.master else "its master's address"
             raise VenueRefused(
                 f"{self.address} is an agent (API wallet): it holds no positions and reads as flat. "
-                f"Set HYPERLIQUID_ADDRESS to {hint}"
+                f"Set HYPERLIQUID_KEY to {hint}"
             )
         if role.role not in _HOLDERS:
             raise VenueRefused(f"{self.address} has the role {role.role[:40]!r}, not known to hold positions")
@@ -256,7 +256,7 @@ def checked_address(address: str) -> str:
     """The lower-case 0x address, or VenueRefused. The text is never repeated: it may be a key, pasted by mistake."""
     address = address.strip().lower()
     if _PRIVATE_KEY.fullmatch(address):
-        raise VenueRefused("HYPERLIQUID_ADDRESS looks like a private key, which is never needed: give the 0x address")
+        raise VenueRefused("HYPERLIQUID_KEY looks like a private key, which is never needed: give the 0x address")
     if not _ADDRESS.fullmatch(address):
-        raise VenueRefused("HYPERLIQUID_ADDRESS must be a public address: 0x and 40 hex digits, 42 characters")
+        raise VenueRefused("HYPERLIQUID_KEY must be a public address: 0x and 40 hex digits, 42 characters")
     return address
