@@ -42,6 +42,10 @@ def up(
     spacing: Annotated[
         float, typer.Option(min=0.1, help="SIMULATED: seconds between the things that happen at the venue.")
     ] = 3.0,
+    log_folder: Annotated[
+        Path | None,
+        typer.Option(help="Where the services' logs are kept; otherwise they are gone when it ends in order."),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop when the story is told, instead of running on.")] = False,
 ) -> None:
     """Run the pair: embedded PostgreSQL, Position service, Reconciler.
@@ -52,7 +56,7 @@ def up(
     from trueup_cli import up as up_  # noqa: PLC0415 - takes a second: --help need not wait, Ctrl-C leaves no trace
 
     try:
-        asyncio.run(up_.up(db_path, spacing, once=once))
+        asyncio.run(up_.up(db_path, spacing, log_folder, once=once))
     except StartupError as error:
         typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
         raise typer.Exit(1) from None

@@ -26,6 +26,7 @@ from reconciler_service.settings import ReconcilerSettings
 from trueup_cli.children import Child
 from trueup_cli.screen import Screen
 from trueup_cli.simulated import STORY, Venues, open_book
+from trueup_cli.words import counted
 
 POSITION_SERVICES = (
     position_service_pb2.DESCRIPTOR.services_by_name["PositionService"],
@@ -36,12 +37,15 @@ HTTP_LISTEN = "127.0.0.1:8000"
 HTTP_GRACE_S = 2.0
 
 
-async def up(db_path: Path | None, spacing_s: float, *, once: bool) -> None:
-    """Run until interrupted, or with ``once`` until the story is told. Raises StartupError."""
+async def up(db_path: Path | None, spacing_s: float, log_folder: Path | None, *, once: bool) -> None:
+    """Run until interrupted, or with ``once`` until the story is told. Raises StartupError.
+
+    Without a ``log_folder`` the logs are kept only where it does not end in order, because then they are wanted.
+    """
     stop = _interrupted()
     logs.configure("WARNING", "auto")  # the screen is for the story; the services have logs of their own
     async with contextlib.AsyncExitStack() as stack:
-        pair = Pair(db_path, stack)
+        pair = Pair(db_path, log_folder, stack)
         running = asyncio.create_task(pair.run(spacing_s, once=once))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -67,7 +71,7 @@ def _interrupted() -> asyncio.Event:
 class Pair:
     """Everything that `trueup up` starts; the stack stops it in reverse order."""
 
-    def __init__(self, db_path: Path | None, stack: contextlib.AsyncExitStack) -> None:
+    def __init__(self, db_path: Path | None, log_folder: Path | None, stack: contextlib.AsyncExitStack) -> None:
         self.screen = Screen()
         self._stack = stack
         self._position = PositionSettings.load()
@@ -75,7 +79,7 @@ class Pair:
         venues = {account.venue for account in self._reconciler.all_accounts}
         self._live = " and ".join(sorted(venue.title() for venue in venues))  # empty: everything is simulated
         self._folder = db_path or self._position.db_path
-        self._logs = Path(tempfile.mkdtemp(prefix="trueup-logs-"))
+        self._log_folder = log_folder
         self._edge: HttpServer | None = None
         self._is_passing = False  # whether the database is deleted at the end
 
@@ -88,19 +92,20 @@ class Pair:
         http = await self._http(position, reconciler)  # first: a port that is taken should not be news at the end
         screen.banner(simulated=not self._live, reconciler=reconciler, position=position, http=http, venue=self._live)
         settings = {"POSITION_ADDRESS": position}
+        logs = self._logs()
         venues = None if self._live else Venues(self._stack, screen.say)
         if venues is not None:
-            await venues.start(self._logs)
+            await venues.start(logs)
             settings |= venues.settings
         database = self._database()
-        children = [await self._child("position_service", position, database)]
+        children = [await self._child("position_service", position, logs, database)]
         screen.say(f"Position service at {position}, its log: {children[0].log_file}")
         if folder := database.get("DB_PATH"):
             screen.say(f"its database: {folder}" + (", gone when this ends" if self._is_passing else ""))
         if venues is not None:
             count = await open_book(position, coins=True)
             screen.say(f"the book holds the {count} positions that the venues begin with")
-        children.append(await self._child("reconciler_service", reconciler, settings))
+        children.append(await self._child("reconciler_service", reconciler, logs, settings))
         screen.say(f"Reconciler at {reconciler}, its log: {children[1].log_file}")
         if self._edge is not None:
             self._stack.push_async_callback(self._edge.stop, HTTP_GRACE_S)  # before the services it calls
@@ -118,8 +123,8 @@ class Pair:
                 task.cancel()
             await asyncio.gather(told, shown, *kept, return_exceptions=True)
 
-    async def _child(self, module: str, address: str, settings: dict[str, str]) -> Child:
-        child = Child(module, address, self._logs)
+    async def _child(self, module: str, address: str, logs: Path, settings: dict[str, str]) -> Child:
+        child = Child(module, address, logs)
         self._stack.push_async_callback(child.stop)
         await child.start({"HTTP_LISTEN": "off"} | settings)  # one edge serves both
         return child
@@ -148,6 +153,20 @@ class Pair:
         self._stack.push_async_callback(self._edge.stop, HTTP_GRACE_S)
         return Listen.parse(listen).dial(port)
 
+    def _logs(self) -> Path:
+        """The folder that was asked for, else one that goes when all ends in order."""
+        if self._log_folder is not None:
+            self._log_folder.mkdir(parents=True, exist_ok=True)
+            return self._log_folder
+        folder = Path(tempfile.mkdtemp(prefix="trueup-logs-"))
+
+        def remove(_: object, error: BaseException | None, __: object) -> None:
+            if error is None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+        self._stack.push(remove)
+        return folder
+
     def _database(self) -> dict[str, str]:
         """Where the Position service keeps its data: what was asked for, else simulated data in a folder of its own."""
         if self._folder is not None:
@@ -168,8 +187,8 @@ class Pair:
         runs = (done.run, *done.other_runs)
         checks = [check for run in runs for check in run.checks]
         self.screen.say(
-            f"reconciled: {sum(run.positions_compared for run in runs)} positions compared, "
-            f"{sum(run.confirmed for run in runs)} drifts, "
+            f"reconciled: {counted(sum(run.positions_compared for run in runs), 'position')} compared, "
+            f"{counted(sum(run.confirmed for run in runs), 'drift')}, "
             f"{sum(not check.error for check in checks)} of {len(checks)} venue scopes read"
         )
         for check in checks:

@@ -157,7 +157,7 @@ class Process:
 
 
 class Up(Process):
-    """``trueup up`` on ports of its own."""
+    """``trueup up`` on ports of its own; with ``keeps_logs`` what the services wrote can be read afterwards."""
 
     def __init__(
         self,
@@ -165,9 +165,11 @@ class Up(Process):
         *options: str,
         ports: tuple[int, int] | None = None,
         cwd: Path = ROOT,
+        keeps_logs: bool = True,
         **settings: str,
     ) -> None:
         self.folder = folder
+        options += ("--log-folder", str(folder / "logs")) if keeps_logs else ()
         position, reconciler = ports or (free_port(), free_port())
         self.position, self.reconciler = f"127.0.0.1:{position}", f"127.0.0.1:{reconciler}"
         self.http = f"127.0.0.1:{free_port()}"
@@ -179,7 +181,7 @@ class Up(Process):
     @property
     def logs(self) -> str:
         """What the services wrote."""
-        return "\n".join(file.read_text() for file in sorted(self.folder.glob("trueup-logs-*/*.log")))
+        return "\n".join(file.read_text() for file in sorted(self.folder.glob("logs/*.log")))
 
 
 class Subscription(Process):

@@ -184,8 +184,9 @@ def test_taken_port_is_one_line_and_exit_1(folder: Path, taken: int):
         ports = [free_port(), free_port()]
         holder.bind(("127.0.0.1", ports[taken]))
         holder.listen()
-        with Up(folder, ports=(ports[0], ports[1])) as own:
+        with Up(folder, ports=(ports[0], ports[1]), keeps_logs=False) as own:
             assert own.ended() == 1
+            assert not list(folder.iterdir())
             errors = [line for line in own.output.splitlines() if "error" in line.lower()]
             assert len(own.output.splitlines()) == 1, own.output
             assert errors[0].startswith(f"error: cannot listen on 127.0.0.1:{ports[taken]}: the port is taken")
@@ -234,10 +235,13 @@ def test_with_an_address_it_reads_that_and_says_live(folder: Path, trio: Trio):
 
 
 def test_once_ends_by_itself_when_the_story_is_told(folder: Path):
-    with Up(folder, "--once", "--spacing", "0.5") as own:
+    with Up(folder, "--once", "--spacing", "0.5", keeps_logs=False) as own:
+        own.wait_for("its log:")
+        assert list(folder.glob("trueup-logs-*/position_service.log"))
         assert own.ended() == 0
         assert len(drift_lines(own)) >= 4
         assert_clean_end(own)
+        assert not list(folder.glob("trueup-*")), "something is left on disk"
 
 
 def test_help_answers_without_starting_anything(up: Up):
