@@ -14,8 +14,8 @@ from rich.text import Text
 from grpckit.json_form import dumps, to_json
 
 _PIPE_WIDTH = 200  # of a table that is no terminal's
-# Texts have thousands apart, "2 425.48": a line must not end in there. Rich would end it at any space that Unicode has.
-_WITHIN_A_NUMBER = re.compile(r"(?<=\d) (?=\d{3}(?!\d))")
+# Texts have thousands apart, "2 425.48", and percent: a line must not end in there. Rich ends it at any Unicode space.
+_WITHIN_A_NUMBER = re.compile(r"(?<=\d) (?=\d{3}(?!\d)|%)")
 _UNBROKEN = "\ue000"  # no character of anybody's: it is a space again when it is printed
 
 

@@ -10,6 +10,7 @@ import re
 import signal
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
@@ -137,6 +138,39 @@ async def test_marks_move_without_a_reload(browser: Browser, stage: Stage):
         await tab.until(f"({row}).querySelector('.pnl').innerText.startsWith('+10')", "about 104 of profit")
 
 
+async def test_what_an_old_mark_keeps_out_of_the_totals_is_greyed(browser: Browser, stage: Stage):
+    # Of an account that nobody compares.
+    stage.ask("POST", "api/positions/open?asset=OP/USD&venue=coinbase&account=paper&size=10&entry_price=1")
+    long_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    price = {"venue": "coinbase", "symbol": "OP-USD", "price": "2", "observed_at": long_ago}
+    stage.ask("POST", "v1/prices", {"prices": [price]})
+    async with browser.tab() as tab:
+        await opened(tab, stage.page)
+        row = (
+            "[...document.querySelectorAll('#position-table tbody tr')].find(one => one.innerText.startsWith('OP-USD'))"
+        )
+        await tab.until(f"({row})?.dataset.mark === 'old'", "the old mark to be noticed")
+        assert "old: not in the totals" in await tab.value(f"({row}).innerText")
+        colour = "getComputedStyle(({}).querySelector('.pnl')).color"
+        fresh = "document.querySelector('#position-table tbody tr:not([data-mark])')"
+        assert await tab.value(colour.format(row)) != await tab.value(colour.format(fresh))
+        assert await tab.value("document.querySelectorAll('[data-mark=old]').length") == 1
+        assert "1 with an old mark" in await tab.text("#totals")
+        assert await tab.value(PALE) == []
+        stage.ask("POST", "v1/prices", {"prices": [price | {"observed_at": datetime.now(UTC).isoformat()}]})
+        await tab.until(f"!({row}).dataset.mark", "a fresh mark to count again")
+        assert_clean(tab, stage.page)
+    stage.ask("POST", "api/positions/OP/USD/close?account=paper&close_price=2")
+
+
+async def test_no_number_is_broken_in_two(browser: Browser, stage: Stage):
+    async with browser.tab() as tab:
+        await tab.open(stage.page)
+        said = await tab.value(f"""import('{stage.page}page/decimal.js').then(({{prose}}) =>
+          prose('sold 4 at 2 425.48, about 1 012 141 USD, 26.62 % of 3 1000'))""")
+        assert said == "sold 4 at 2\u202f425.48, about 1\u202f012\u202f141 USD, 26.62\u202f% of 3 1000"
+
+
 async def test_filter_and_order(browser: Browser, stage: Stage):
     async with browser.tab() as tab:
         await opened(tab, stage.page)
@@ -193,6 +227,8 @@ async def test_a_drift_appears_and_is_resolved_by_mouse(browser: Browser, stage:
         assert "size differs" in shown
         assert "never reached the book" in shown
         assert "bought 0.1 BTC at" in shown
+        assert "\u202f" in shown
+        assert not re.search(r"\d \d{3}\b", shown), "a line may end within a number"
         assert await tab.text("#announcer") == "" or "BTC" in await tab.text("#announcer")
         await press_in_card(tab, "BTC", "Resolve…")
         await tab.until("document.querySelector('#resolve').open", "the dialog")

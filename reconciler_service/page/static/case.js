@@ -1,9 +1,9 @@
 // One drift case as a card: what, how bad, why we think so, what can be done.
 
 import { clock, here, since } from "./ages.js";
-import { grouped, isDecimal } from "./decimal.js";
+import { grouped, isDecimal, prose } from "./decimal.js";
 import { make, mark, say, show } from "./dom.js";
-import { cause, field, kind, margin, severity, side, status } from "./words.js";
+import { cause, counted, field, kind, margin, severity, side, status } from "./words.js";
 
 const SNOOZES = [["15 min", 15], ["1 h", 60], ["4 h", 240], ["24 h", 1440]];
 let cards = 0;
@@ -50,7 +50,7 @@ export function update(row, drift) {
   mark(row.status, "data-state", drift.status === "DRIFT_STATUS_CONFIRMED" ? "bad" : "quiet");
   row.seen.dataset.after = " ago";
   since(row.seen, here(drift.first_seen));
-  say(row.summary, drift.summary);
+  say(row.summary, prose(drift.summary));
   show(row.acknowledge, drift.status !== "DRIFT_STATUS_ACKNOWLEDGED");
   if (fresh) evidence(row, drift);
 }
@@ -58,7 +58,7 @@ export function update(row, drift) {
 function evidence(row, drift) {
   const why = drift.explanation || { evidence: [], correction: [], cause: "" };
   row.evidence.replaceChildren(...why.evidence.map((one) =>
-    make("li", {}, make("b", {}, one.kind), ` ${one.text} `, one.id ? make("span", { class: "id", title: one.id }, one.id) : "")));
+    make("li", {}, make("b", {}, one.kind), ` ${prose(one.text)} `, one.id ? make("span", { class: "id", title: one.id }, one.id) : "")));
   const caption = make("caption", {}, why.cause ? `Cause: ${cause(why.cause)}` : "");
   const head = make("thead", {}, make("tr", {}, ...["", "Book", "Venue"].map((text) => make(text ? "th" : "td", text ? { scope: "col" } : {}, text))));
   const rows = compared(drift);
@@ -66,7 +66,7 @@ function evidence(row, drift) {
   const body = make("tbody", {}, ...rows.map(([name, book, venue]) =>
     make("tr", { class: book === venue ? "" : "differs" }, make("th", { scope: "row" }, name), make("td", { class: "number" }, book), make("td", { class: "number" }, venue))));
   row.table.replaceChildren(caption, head, body);
-  const seen = `Seen ${drift.times_seen} times. Rule: ${drift.rule}`;
+  const seen = `Seen ${counted(drift.times_seen, "time")}. Rule: ${drift.rule}`;
   say(row.rule, drift.reason ? `${seen}. ${drift.actor}: ${drift.reason}` : seen);
 }
 

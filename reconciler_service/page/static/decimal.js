@@ -61,6 +61,9 @@ export function round(text, digits) {
 
 const trimmed = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
 
+// Texts of the services have thousands and the percent sign apart by a space: a line must not end there.
+export const prose = (text) => text.replace(/(?<=\d) (?=\d{3}(?!\d)|%)/g, GAP);
+
 // Written for people: grouped by threes, a real minus, with `signed` a plus as well.
 export function grouped(text, { signed = false } = {}) {
   const [, , whole, fraction] = FORM.exec(text);

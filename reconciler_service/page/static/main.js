@@ -13,7 +13,7 @@ import { ResolveDialog } from "./resolve.js";
 import { Stream } from "./stream.js";
 import { total, totalsOf } from "./totals.js";
 import { drawAllocation, drawEquity, drawVenues } from "./venues.js";
-import { SOURCES } from "./words.js";
+import { SOURCES, counted } from "./words.js";
 
 const PAGE_SIZE = 1000;
 const MARKS_MS = 1000; // marks move without events
@@ -54,7 +54,7 @@ function positionsPart() {
   filters.push((words) => table.filter(words));
   const asking = polling("positions", MARKS_MS, async () => {
     const [all, summary] = await Promise.all([allPositions(), get("api/positions/summary")]);
-    table.set(all);
+    table.set(all, summary.old_marks);
     totalsOf(summary);
     note({ pnl: summary.total_unrealized_pnl });
   });
@@ -122,7 +122,7 @@ async function reconcile() {
   try {
     const { run } = await post("api/reconciliation/sync", {});
     const unread = run.checks.filter((check) => check.error).length;
-    done("Reconciled", `${run.positions_compared} positions compared, ${run.confirmed} drifts${unread ? `, ${unread} scopes unread` : ""}`);
+    done("Reconciled", `${counted(run.positions_compared, "position")} compared, ${counted(run.confirmed, "drift")}${unread ? `, ${counted(unread, "scope")} unread` : ""}`);
   } catch (error) {
     failed("Not reconciled", error);
   } finally {

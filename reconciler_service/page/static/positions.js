@@ -52,7 +52,10 @@ export class Positions {
     return make("th", { scope: "col", role: "columnheader", class: kind }, button);
   }
 
-  set(positions) {
+  // `oldMarks` are venue/symbol of those that the sums leave out.
+  set(positions, oldMarks) {
+    const old = new Set(oldMarks);
+    for (const one of positions) one.isOld = old.has(`${one.venue}/${one.symbol}`);
     this.all = positions.sort((a, b) => (a.symbol < b.symbol ? -1 : Number(a.symbol > b.symbol)));
     this.draw();
   }
@@ -88,13 +91,13 @@ function build() {
   const part = (tag, kind) => make(tag, { class: kind });
   const row = {
     name: part("strong", "symbol"), side: part("span", "side"), where: part("span", "where"), labels: part("span", "labels"),
-    size: part("span"), leverage: part("span", "small"), entry: part("span"), mark: part("span"), notional: part("span"),
+    size: part("span"), leverage: part("span", "small"), entry: part("span"), mark: part("span"), age: part("span", "small"), notional: part("span"),
     pnl: part("span", "pnl"), pnlPercent: part("span", "small"), check: part("span", "badge"),
     fill: part("span", "fill"), distance: part("span", "distance"), liquidation: part("span", "small"),
   };
   const bar = make("span", { class: "track", "aria-hidden": "true" }, row.fill);
   const cells = [
-    [row.name, " ", row.side, " ", row.where, row.labels], [row.size, " ", row.leverage], [row.entry], [row.mark], [row.notional],
+    [row.name, " ", row.side, " ", row.where, row.labels], [row.size, " ", row.leverage], [row.entry], [row.mark, " ", row.age], [row.notional],
     [row.pnl, " ", row.pnlPercent], [row.distance, bar, row.liquidation], [row.check],
   ];
   row.cells = cells.map((content, at) => {
@@ -126,6 +129,8 @@ function update(row, one) {
   say(row.leverage, [isDecimal(one.leverage) ? `${grouped(one.leverage)}×` : "", margin(one.margin_mode)].filter(Boolean).join(" "));
   amount(row.entry, one.entry_price, price);
   amount(row.mark, one.mark_price, price);
+  say(row.age, one.isOld ? "◆ old: not in the totals" : "");
+  mark(row.element, "data-mark", one.isOld ? "old" : "");
   amount(row.notional, one.notional_value, money);
   amount(row.pnl, one.unrealized_pnl, money, { signed: true });
   mark(row.pnl, "data-tone", tone(one.unrealized_pnl));

@@ -2,6 +2,7 @@
 
 import { newRequestId, post } from "./api.js";
 import { corrections, titleOf } from "./case.js";
+import { prose } from "./decimal.js";
 import { find, make, say } from "./dom.js";
 import { done, failed } from "./notices.js";
 
@@ -38,7 +39,7 @@ export class ResolveDialog {
   show(drift) {
     this.drift = drift;
     say(find("resolve-title"), `Resolve ${titleOf(drift)}`);
-    say(find("resolve-summary"), drift.summary);
+    say(find("resolve-summary"), prose(drift.summary));
     find("resolve-reason").value = "";
     const first = suggested(drift);
     for (const radio of this.radios) radio.checked = radio.value === first;
@@ -59,7 +60,7 @@ export class ResolveDialog {
     if (!now) return this.tell("This case has ended meanwhile. There is nothing left to resolve.");
     if (now.revision === this.drift.revision) return undefined;
     this.drift = now;
-    say(find("resolve-summary"), now.summary);
+    say(find("resolve-summary"), prose(now.summary));
     return this.preview("The case has changed meanwhile; this is how it stands now.");
   }
 

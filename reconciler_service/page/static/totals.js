@@ -2,6 +2,7 @@
 
 import { isDecimal, money, sign } from "./decimal.js";
 import { Keyed, find, make, mark, say, show } from "./dom.js";
+import { counted } from "./words.js";
 
 const rows = new Keyed(document.querySelector("#totals dl"), () => {
   const row = { title: make("dt"), value: make("dd"), more: make("dd", { class: "small" }) };
@@ -34,5 +35,5 @@ export function totalsOf(summary) {
     more: `long ${money(summary.long_notional)} · short ${money(summary.short_notional)}`,
   });
   const risky = summary.positions_at_risk;
-  total("At risk", String(risky), { more: risky ? "⚠ near liquidation" : `of ${summary.total_positions} positions`, tone: risky ? "loss" : "" });
+  total("At risk", String(risky), { more: risky ? "⚠ near liquidation" : `of ${counted(summary.total_positions, "position")}`, tone: risky ? "loss" : "" });
 }

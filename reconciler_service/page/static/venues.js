@@ -3,7 +3,7 @@
 import { since } from "./ages.js";
 import { compare, isDecimal, money, share, shift, sign } from "./decimal.js";
 import { Keyed, find, make, mark, say, show } from "./dom.js";
-import { VENUE_STATES } from "./words.js";
+import { VENUE_STATES, counted } from "./words.js";
 
 const list = (id, build) => new Keyed(find(id).querySelector("ul"), build);
 const keyOf = (one) => `${one.venue}/${one.account}`;
@@ -31,7 +31,7 @@ export function drawVenues(found) {
       since(row.age, Date.now() - Number(one.age_ms));
     }
     const source = one.source === "SOURCE_LIVE" ? "LIVE" : "SIMULATED";
-    say(row.facts, one.state === "UNCONFIGURED" ? "" : `${source} · ${one.positions} positions · ${one.budget_left} requests left this minute`);
+    say(row.facts, one.state === "UNCONFIGURED" ? "" : `${source} · ${counted(one.positions, "position")} · ${counted(Number(one.budget_left), "request")} left this minute`);
     say(row.error, one.last_error);
     show(row.error, Boolean(one.last_error));
   });

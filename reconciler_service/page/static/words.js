@@ -1,6 +1,7 @@
 // The contract's names in a trader's words. What is new to this page is shown as it comes.
 
 const bare = (name, prefix) => (name || "").replace(prefix, "");
+export const counted = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 const lower = (name) => name.toLowerCase().replaceAll("_", " ");
 
 const KINDS = {
