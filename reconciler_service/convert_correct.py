@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 from trueup.position.v1 import position_service_pb2 as pb
@@ -87,6 +88,12 @@ def _request(command: c.Command, finding: Finding, revision: int, reason: str, e
                 **guess,
                 **common,
             )
+
+
+def assumed_price(commands: Iterable[c.Command]) -> str:
+    """What is assumed to have been paid for what a correction closes; empty when it assumes nothing."""
+    guessed = (one.close_price for one in commands if isinstance(one, c.Adjust) and one.close_price is not None)
+    return decimal_text(next(guessed, None))
 
 
 def _fill(one: VenueFill, command: c.BookFills, finding: Finding) -> pb.Fill:

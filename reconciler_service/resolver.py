@@ -116,6 +116,7 @@ class Resolver:
                 revision=found.revision,
                 correction=convert.changes(made.correction),
                 estimated=made.estimated,
+                assumed_price=convert_correct.assumed_price(made.commands),
             )
             if asked.dry_run:
                 return answer

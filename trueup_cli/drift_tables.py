@@ -75,12 +75,13 @@ def _observed(side: Any) -> str:
     return f"{name_of(side, 'side')} {side.size}{entry}{leverage}"
 
 
-def changes(out: Output, correction: Iterable[Any], *, estimated: bool) -> None:
+def changes(out: Output, correction: Iterable[Any], *, estimated: bool, assumed_price: str = "") -> None:
     """A correction, before and after."""
     rows = [(each.field, each.before or "-", Text(each.after or "-", style="bold")) for each in correction]
     out.table(("field", "before", "after"), rows, right=("before", "after"))
     if estimated:
-        out.say("The realised PnL is an estimate: the fills are not known.")
+        at = f" at an assumed price of {assumed_price}" if assumed_price else ""
+        out.say(f"It is an estimate{at}: not by fills.")
 
 
 def runs(out: Output, found: Iterable[Any]) -> None:

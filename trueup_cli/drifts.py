@@ -180,7 +180,7 @@ def _show_preview(out: Output, preview: Any, action: Action) -> None:
         out.console = Console(stderr=True, highlight=False)
     out.say(preview.drift.summary)
     if preview.correction:
-        drift_tables.changes(out, preview.correction, estimated=preview.estimated)
+        drift_tables.changes(out, preview.correction, estimated=preview.estimated, assumed_price=preview.assumed_price)
     else:
         out.say(f"{action.value} changes nothing in the book.")
 

@@ -83,7 +83,7 @@ async def test_a_lost_fill_is_explained_tried_and_booked_to_the_last_digit(desk:
     tried = await resolve(desk, drift, APPLY, dry_run=True)
     pnl = f"{(Decimal(42600) - 42000) * Decimal('0.2') - done.fee:f}".rstrip("0")
     assert diff(tried) == {"size": ("0.5", "0.3"), "realized_pnl": ("0", pnl)}
-    assert not tried.estimated
+    assert (tried.estimated, tried.assumed_price) == (False, "")
     assert (await held(desk, "BTC")) == before
     assert tried.drift == drift
 
@@ -188,6 +188,8 @@ async def test_a_size_without_known_fills_is_adopted_and_estimated(desk: Desk) -
     answer = await resolve(desk, drift, ADOPT)
     assert answer.correction == tried.correction
     assert answer.estimated
+    history = await desk.book.ListPositionHistory(book_pb.ListPositionHistoryRequest(symbol="BTC"))
+    assert tried.assumed_price == next(event.trade.price for event in history.events if event.after.estimates) != ""
     assert await is_clean(desk, "BTC")
     position = await held(desk, "BTC")
     assert position is not None

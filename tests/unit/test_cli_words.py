@@ -11,7 +11,7 @@ from trueup.position.v1 import position_pb2
 from trueup.types.v1 import drift_pb2
 
 from grpckit.errors import RpcError
-from trueup_cli import failures, output
+from trueup_cli import drift_tables, failures, output
 from trueup_cli.checks import Level, clock
 from trueup_cli.client import Unreachable
 from trueup_cli.dump import _without_password
@@ -60,6 +60,15 @@ def test_a_table_breaks_no_number_in_two(
     for part, rest in (("2", "425.48"), ("1", "012"), ("012", "141"), ("12", "141")):
         cut = itertools.pairwise(lines)
         assert not any(a.split()[-1:] == [part] and b.startswith(rest) for a, b in cut), shown
+
+
+def test_an_estimate_says_at_which_price(capsys: pytest.CaptureFixture[str]):
+    out = Output(is_json=False)
+    correction = [drift_pb2.Change(field="size", before="4", after="0")]
+    drift_tables.changes(out, correction, estimated=True, assumed_price="2425.48")
+    assert "It is an estimate at an assumed price of 2425.48: not by fills." in capsys.readouterr().out
+    drift_tables.changes(out, correction, estimated=False)
+    assert "estimate" not in capsys.readouterr().out
 
 
 def test_what_is_over_is_told_as_past():

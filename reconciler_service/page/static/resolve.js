@@ -2,7 +2,7 @@
 
 import { newRequestId, post } from "./api.js";
 import { corrections, titleOf } from "./case.js";
-import { prose } from "./decimal.js";
+import { grouped, isDecimal, prose } from "./decimal.js";
 import { find, make, say } from "./dom.js";
 import { done, failed } from "./notices.js";
 
@@ -95,7 +95,7 @@ export class ResolveDialog {
     if (note) parts.push(make("p", {}, note));
     if (answer.correction.length) parts.push(corrections(answer.correction));
     else parts.push(make("p", {}, "Nothing in the book is changed."));
-    if (answer.estimated) parts.push(make("p", { class: "warn" }, "◆ The realised PnL is an estimate: not from fills."));
+    if (answer.estimated) parts.push(make("p", { class: "warn" }, estimate(answer.assumed_price)));
     find("resolve-preview").replaceChildren(...parts);
     this.ready(true);
   }
@@ -118,6 +118,10 @@ export class ResolveDialog {
       this.refresh();
     }
   }
+}
+
+function estimate(at) {
+  return `◆ It is an estimate${isDecimal(at) ? ` at an assumed price of ${grouped(at)}` : ""}: not by fills.`;
 }
 
 // The true PnL where there are fills; what else there is otherwise.

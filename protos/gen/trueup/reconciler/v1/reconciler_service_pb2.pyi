@@ -319,16 +319,18 @@ class ResolveDriftRequest(_message.Message):
     def __init__(self, drift_id: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., expected_revision: _Optional[int] = ..., action: _Optional[_Union[ResolveAction, str]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
 
 class ResolveDriftResponse(_message.Message):
-    __slots__ = ("drift", "revision", "correction", "estimated")
+    __slots__ = ("drift", "revision", "correction", "estimated", "assumed_price")
     DRIFT_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     CORRECTION_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    ASSUMED_PRICE_FIELD_NUMBER: _ClassVar[int]
     drift: _drift_pb2.Drift
     revision: int
     correction: _containers.RepeatedCompositeFieldContainer[_drift_pb2.Change]
     estimated: bool
-    def __init__(self, drift: _Optional[_Union[_drift_pb2.Drift, _Mapping]] = ..., revision: _Optional[int] = ..., correction: _Optional[_Iterable[_Union[_drift_pb2.Change, _Mapping]]] = ..., estimated: _Optional[bool] = ...) -> None: ...
+    assumed_price: str
+    def __init__(self, drift: _Optional[_Union[_drift_pb2.Drift, _Mapping]] = ..., revision: _Optional[int] = ..., correction: _Optional[_Iterable[_Union[_drift_pb2.Change, _Mapping]]] = ..., estimated: _Optional[bool] = ..., assumed_price: _Optional[str] = ...) -> None: ...
 
 class StreamDriftEventsRequest(_message.Message):
     __slots__ = ("account", "venue", "symbol", "kinds", "after_revision", "include_open")
