@@ -24,6 +24,7 @@ from reconciler_service.relay import Relay
 from reconciler_service.resolver import Resolver
 from reconciler_service.runner import Order, Runner
 
+_KEPT: list[Any] = drift_pb2.DriftStatus.values()[2:]  # a suspicion is nobody's case yet
 _PING_S = 2.0  # a status is wanted soon, and that nothing answers is a status
 
 
@@ -138,6 +139,13 @@ class ReconcilerServicer(reconciler_service_pb2_grpc.ReconcilerServiceServicer):
     async def ListDrifts(self, request: pb2.ListDriftsRequest, context: Any) -> pb2.ListDriftsResponse:
         listed = await self._log.ListDrifts(convert.copied(log_pb2.ListDriftsRequest(), request))
         return convert.copied(pb2.ListDriftsResponse(), listed)
+
+    async def ListDriftHistory(
+        self, request: pb2.ListDriftHistoryRequest, context: Any
+    ) -> pb2.ListDriftHistoryResponse:
+        asked = convert.copied(log_pb2.ListDriftsRequest(), request)
+        asked.statuses.extend(() if request.statuses else _KEPT)
+        return convert.copied(pb2.ListDriftHistoryResponse(), await self._log.ListDrifts(asked))
 
     async def GetDrift(self, request: pb2.GetDriftRequest, context: Any) -> pb2.GetDriftResponse:
         found = await self._log.GetDrift(convert.copied(log_pb2.GetDriftRequest(), request))

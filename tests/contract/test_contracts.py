@@ -36,8 +36,8 @@ RPCS = {
         RecordLiquidationPrices
     """,
     "trueup.reconciler.v1.ReconcilerService": """
-        Reconcile GetStatus GetLastRun ListRuns ValidateAllocation ListDrifts GetDrift AcknowledgeDrift SnoozeDrift
-        ResolveDrift StreamDriftEvents ListVenues
+        Reconcile GetStatus GetLastRun ListRuns ValidateAllocation ListDrifts ListDriftHistory GetDrift
+        AcknowledgeDrift SnoozeDrift ResolveDrift StreamDriftEvents ListVenues
     """,
 }
 READS = re.compile(r"(Get|List|Watch|Stream|Verify|Validate)[A-Z]")

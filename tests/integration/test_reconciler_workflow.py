@@ -130,3 +130,22 @@ async def test_a_snooze_ends_by_itself_and_says_so_on_the_stream(desk: Desk) -> 
     finally:
         call.cancel()
     assert events[0].type == drift_pb2.DRIFT_EVENT_TYPE_REOPENED
+
+
+async def test_the_history_has_what_has_ended_too_newest_first_in_pages(desk: Desk) -> None:
+    first = await only(desk)
+    await do(desk, "APPLY_FILLS", first)
+    desk.exchange.close(scenario.DESK, "SOL")
+    await desk.reconcile()
+    second = await only(desk)
+    history = desk.reconciler.ListDriftHistory
+    page = await history(pb.ListDriftHistoryRequest(page_size=1))
+    rest = await history(pb.ListDriftHistoryRequest(page_size=1, page_token=page.next_page_token))
+    assert [(one.drift_id, one.status) for one in (*page.drifts, *rest.drifts)] == [
+        (second.drift_id, CONFIRMED),
+        (first.drift_id, RESOLVED),
+    ]
+    assert (rest.next_page_token, rest.revision) == ("", second.revision)
+    (ended,) = (await history(pb.ListDriftHistoryRequest(statuses=[RESOLVED]))).drifts
+    assert ended.drift_id == first.drift_id
+    assert not (await history(pb.ListDriftHistoryRequest(symbol="ETH"))).drifts

@@ -242,6 +242,34 @@ class ListDriftsResponse(_message.Message):
     revision: int
     def __init__(self, drifts: _Optional[_Iterable[_Union[_drift_pb2.Drift, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
 
+class ListDriftHistoryRequest(_message.Message):
+    __slots__ = ("account", "venue", "symbol", "kinds", "statuses", "page_size", "page_token")
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    VENUE_FIELD_NUMBER: _ClassVar[int]
+    SYMBOL_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    account: str
+    venue: str
+    symbol: str
+    kinds: _containers.RepeatedScalarFieldContainer[_drift_pb2.DriftKind]
+    statuses: _containers.RepeatedScalarFieldContainer[_drift_pb2.DriftStatus]
+    page_size: int
+    page_token: str
+    def __init__(self, account: _Optional[str] = ..., venue: _Optional[str] = ..., symbol: _Optional[str] = ..., kinds: _Optional[_Iterable[_Union[_drift_pb2.DriftKind, str]]] = ..., statuses: _Optional[_Iterable[_Union[_drift_pb2.DriftStatus, str]]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListDriftHistoryResponse(_message.Message):
+    __slots__ = ("drifts", "next_page_token", "revision")
+    DRIFTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    drifts: _containers.RepeatedCompositeFieldContainer[_drift_pb2.Drift]
+    next_page_token: str
+    revision: int
+    def __init__(self, drifts: _Optional[_Iterable[_Union[_drift_pb2.Drift, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+
 class GetDriftRequest(_message.Message):
     __slots__ = ("drift_id",)
     DRIFT_ID_FIELD_NUMBER: _ClassVar[int]

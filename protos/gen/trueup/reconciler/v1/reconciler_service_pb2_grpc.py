@@ -67,6 +67,11 @@ class ReconcilerServiceStub:
                 request_serializer=trueup_dot_reconciler_dot_v1_dot_reconciler__service__pb2.ListDriftsRequest.SerializeToString,
                 response_deserializer=trueup_dot_reconciler_dot_v1_dot_reconciler__service__pb2.ListDriftsResponse.FromString,
                 _registered_method=True)
+        self.ListDriftHistory = channel.unary_unary(
+                '/trueup.reconciler.v1.ReconcilerService/ListDriftHistory',
+                request_serializer=trueup_dot_reconciler_dot_v1_dot_reconciler__service__pb2.ListDriftHistoryRequest.SerializeToString,
+                response_deserializer=trueup_dot_reconciler_dot_v1_dot_reconciler__service__pb2.ListDriftHistoryResponse.FromString,
+                _registered_method=True)
         self.GetDrift = channel.unary_unary(
                 '/trueup.reconciler.v1.ReconcilerService/GetDrift',
                 request_serializer=trueup_dot_reconciler_dot_v1_dot_reconciler__service__pb2.GetDriftRequest.SerializeToString,
@@ -147,7 +152,14 @@ class ReconcilerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDrifts(self, request, context):
-        """ListDrifts lists drift cases, newest first.
+        """ListDrifts lists drift cases, newest first; open ones unless statuses are named.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDriftHistory(self, request, context):
+        """ListDriftHistory lists every drift case there was, newest first; resolved ones too unless statuses are named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -244,6 +256,11 @@ def add_ReconcilerServiceServicer_to_server(servicer, server):
                     servicer.ListDrifts,
                     request_deserializer=trueup_dot_reconciler_dot_v1_dot_reconciler__service__pb2.ListDriftsRequest.FromString,
                     response_serializer=trueup_dot_reconciler_dot_v1_dot_reconciler__service__pb2.ListDriftsResponse.SerializeToString,
+            ),
+            'ListDriftHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDriftHistory,
+                    request_deserializer=trueup_dot_reconciler_dot_v1_dot_reconciler__service__pb2.ListDriftHistoryRequest.FromString,
+                    response_serializer=trueup_dot_reconciler_dot_v1_dot_reconciler__service__pb2.ListDriftHistoryResponse.SerializeToString,
             ),
             'GetDrift': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDrift,
@@ -441,6 +458,33 @@ class ReconcilerService:
             '/trueup.reconciler.v1.ReconcilerService/ListDrifts',
             trueup_dot_reconciler_dot_v1_dot_reconciler__service__pb2.ListDriftsRequest.SerializeToString,
             trueup_dot_reconciler_dot_v1_dot_reconciler__service__pb2.ListDriftsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDriftHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trueup.reconciler.v1.ReconcilerService/ListDriftHistory',
+            trueup_dot_reconciler_dot_v1_dot_reconciler__service__pb2.ListDriftHistoryRequest.SerializeToString,
+            trueup_dot_reconciler_dot_v1_dot_reconciler__service__pb2.ListDriftHistoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

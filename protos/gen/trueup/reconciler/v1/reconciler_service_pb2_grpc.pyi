@@ -39,7 +39,9 @@ class ReconcilerServiceStub:
     same as drift cases go by. Of a venue that is not read it takes what the book holds.
     """
     ListDrifts: _aio.UnaryUnaryMultiCallable[_reconciler_service_pb2.ListDriftsRequest, _reconciler_service_pb2.ListDriftsResponse]
-    """ListDrifts lists drift cases, newest first."""
+    """ListDrifts lists drift cases, newest first; open ones unless statuses are named."""
+    ListDriftHistory: _aio.UnaryUnaryMultiCallable[_reconciler_service_pb2.ListDriftHistoryRequest, _reconciler_service_pb2.ListDriftHistoryResponse]
+    """ListDriftHistory lists every drift case there was, newest first; resolved ones too unless statuses are named."""
     GetDrift: _aio.UnaryUnaryMultiCallable[_reconciler_service_pb2.GetDriftRequest, _reconciler_service_pb2.GetDriftResponse]
     """GetDrift reads one case.
 
@@ -136,7 +138,15 @@ class ReconcilerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reconciler_service_pb2.ListDriftsRequest,
         context: _aio.ServicerContext[_reconciler_service_pb2.ListDriftsRequest, _abc.Awaitable[_reconciler_service_pb2.ListDriftsResponse]],
     ) -> _abc.Awaitable[_reconciler_service_pb2.ListDriftsResponse]:
-        """ListDrifts lists drift cases, newest first."""
+        """ListDrifts lists drift cases, newest first; open ones unless statuses are named."""
+
+    @_abc_1.abstractmethod
+    def ListDriftHistory(
+        self,
+        request: _reconciler_service_pb2.ListDriftHistoryRequest,
+        context: _aio.ServicerContext[_reconciler_service_pb2.ListDriftHistoryRequest, _abc.Awaitable[_reconciler_service_pb2.ListDriftHistoryResponse]],
+    ) -> _abc.Awaitable[_reconciler_service_pb2.ListDriftHistoryResponse]:
+        """ListDriftHistory lists every drift case there was, newest first; resolved ones too unless statuses are named."""
 
     @_abc_1.abstractmethod
     def GetDrift(
