@@ -65,7 +65,7 @@ def _operation(route: Route, schemas: Schemas) -> Schema:
     if route.body:
         content = schemas.message(method.input_type) if route.body == "*" else {"type": "object"}
         operation["requestBody"] = {
-            "description": "All of it may be given in the query instead.",
+            "description": "All of it may be given in the query instead, or as a form.",
             "content": _json(content),
         }
     return operation

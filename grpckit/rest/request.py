@@ -18,19 +18,26 @@ from grpckit.rest.reader import Reader
 from grpckit.rest.routes import Route
 from grpckit.rest.scalars import Number
 
-# What `curl -d` sends unless told otherwise is taken for JSON as well: nothing here reads forms.
-_JSON_TYPES = frozenset({"", "application/json", "application/x-www-form-urlencoded"})
+# What `curl -d` and a browser's `fetch` send unless told otherwise is taken for JSON as well. Pages of other sites, which
+# may send these without asking, are refused before: see origins.
+_FORM = "application/x-www-form-urlencoded"
+_JSON_TYPES = frozenset({"", "application/json", "text/plain", _FORM})
 
 
 async def read(request: web.BaseRequest, route: Route, variables: dict[str, str], limits: EdgeLimits) -> Message:
     """Makes the request message. Raises RpcError that names fields, and Refusal for what is not even JSON."""
     message = route.request_type()
     reader = Reader(message)
-    body = await _body(request, limits)
+    kind, body = await _body(request, limits)
     if body:
         if not route.body:
             raise invalid("a body is not read here: use the query", Violation("", "unexpected body"))
-        reader.read_object(parse_json(body), "" if route.body == "*" else route.body)
+        within = "" if route.body == "*" else route.body
+        if kind == _FORM and not body.lstrip().startswith((b"{", b"[")):
+            for path, values in parse_query(_text(body), limits.parameters).items():
+                reader.read_text(f"{within}.{path}" if within else path, values)
+        else:
+            reader.read_object(parse_json(body), within)
     for path, values in parse_query(_query(request.raw_path), limits.parameters).items():
         reader.read_text(path, values)
     for path, value in variables.items():
@@ -66,20 +73,26 @@ def parse_query(text: str, most: int) -> dict[str, list[str]]:
 
 def parse_json(body: bytes) -> Any:
     """Reads JSON with its numbers as they were written. Raises RpcError that says where it is not JSON."""
+    text = _text(body)
     try:
         return json.loads(
-            body.decode("utf-8"),
+            text,
             parse_float=Number,
             parse_int=Number,
             parse_constant=_no_constant,
             object_pairs_hook=_object,
         )
-    except UnicodeDecodeError:
-        raise invalid("the body is not UTF-8") from None
     except json.JSONDecodeError as error:
         raise invalid(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise invalid("the body is nested too deeply") from None
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise invalid("the body is not UTF-8") from None
 
 
 def _no_constant(name: str) -> Any:
@@ -95,9 +108,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-async def _body(request: web.BaseRequest, limits: EdgeLimits) -> bytes:
+async def _body(request: web.BaseRequest, limits: EdgeLimits) -> tuple[str, bytes]:
     if not request.body_exists:
-        return b""
+        return "", b""
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind not in _JSON_TYPES and not kind.endswith("+json"):
         raise Refusal(415, invalid(f"{kind[:64]} is not read here: send application/json"))
@@ -106,7 +119,7 @@ async def _body(request: web.BaseRequest, limits: EdgeLimits) -> bytes:
         request.writer.output_size = 0
     try:
         async with asyncio.timeout(limits.body_s):
-            return await request.read()
+            return kind, await request.read()
     except TimeoutError:
         late = RpcError(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the body did not arrive in time")
         raise Refusal(408, late, close=True) from None

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -13,6 +14,8 @@ from buf.validate import validate_pb2
 from trueup.types.v1 import rules_pb2
 
 INTEGER = re.compile(r"-?[0-9]{1,20}")
+# What Python and JavaScript write of a small number, 1.124e-05: the same amount without an exponent, digit by digit.
+_WITH_EXPONENT = re.compile(r"-?[0-9]{1,40}([.][0-9]{1,40})?[eE][+-]?[0-9]{1,2}")
 _AMOUNT_RULES: tuple[Any, ...] = (rules_pb2.decimal, rules_pb2.non_negative_decimal, rules_pb2.positive_decimal)
 
 Field: TypeAlias = Any  # google.protobuf.descriptor.FieldDescriptor, of which there are two to a type checker
@@ -42,6 +45,8 @@ def scalar(field: Field, value: object) -> Any:
 def _string(field: Field, value: object) -> str:
     if not isinstance(value, str) or (isinstance(value, Number) and not is_amount(field)):
         raise Wrong("must be a string")
+    if isinstance(value, Number | FromUrl) and _WITH_EXPONENT.fullmatch(value) and is_amount(field):
+        return f"{Decimal(value):f}"
     return str(value)
 
 

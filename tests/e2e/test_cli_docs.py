@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from reconciler_service.simulator import scenario
 from tests.e2e.processes import BIN, ROOT, Trio
 from trueup_cli import failures
 from trueup_cli.app import app
@@ -53,6 +54,18 @@ def test_command_runs_as_it_stands(done: dict[str, subprocess.CompletedProcess[s
     says_nothing = "-o" in command.split() or "at-risk" in command  # a file; nobody, as it should be
     assert says_nothing or done[command].stdout
     assert "error" not in done[command].stderr
+
+
+async def test_what_is_closed_on_the_page_is_there_when_the_story_is_told():
+    """The page is for whoever has `make run` running."""
+    exchange = scenario.new_exchange(lambda: 1_800_000_000_000)
+    scenario.seed(exchange)
+    async for _ in scenario.play(exchange, spacing_s=0):
+        pass
+    held = {seen.position.coin for dex in exchange.dexes for seen in exchange.view(scenario.DESK, dex).positions}
+    closed = [line.split()[3] for line in COMMANDS if line.startswith(("trueup simulate close", "trueup simulate liq"))]
+    assert len(closed) >= 2
+    assert set(closed) <= held
 
 
 def test_every_command_is_on_the_page():

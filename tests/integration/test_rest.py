@@ -247,6 +247,32 @@ async def test_unknown_fields_are_named() -> None:
         assert not edge.calls
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", '{"asset": "BTC/USD", "size": 0.5, "entry_price": 42000}'),
+        ("application/x-www-form-urlencoded", '{"asset": "BTC/USD", "size": "0.5", "entry_price": "42000"}'),
+        ("application/x-www-form-urlencoded", "asset=BTC/USD&size=0.5&entry_price=42000"),
+        ("application/x-www-form-urlencoded", "asset=BTC%2FUSD&size=0.5&entry_price=42000"),
+        ("text/plain;charset=UTF-8", '{"asset": "BTC/USD", "size": "0.5", "entry_price": "42000"}'),
+    ],
+)
+async def test_a_body_is_json_or_a_form(kind: str, body: str) -> None:
+    async with served() as edge:
+        arguments = {"data": body.encode(), "headers": {"Content-Type": kind}}
+        assert (await edge.ask("POST", "/api/positions/open", **arguments))[0] == 200
+        assert edge.positions.request == pb.OpenPositionRequest(asset="BTC/USD", size="0.5", entry_price="42000")
+        status, refused, _ = await edge.ask("POST", "/api/positions/open?size=0.5", **arguments)
+        assert (status, refused["message"]) == (400, "size: is given more than once")
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        for data, message in (
+            (b"sise=1", "sise: OpenPositionRequest has no such"),
+            (b"a=\xff", "the body is not UTF-8"),
+        ):
+            status, refused, _ = await edge.ask("POST", "/api/positions/open", data=data, headers=form)
+            assert (status, refused["message"].startswith(message)) == (400, True)
+
+
 async def test_the_services_own_rules_are_answered_as_theirs() -> None:
     async with served() as edge:
         status, body, _ = await edge.ask("POST", "/api/positions/open", json={"asset": "BTC/USD", "size": "x"})

@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from google.protobuf import json_format
@@ -250,6 +251,22 @@ def test_the_path_of_a_request_target(raw: str, path: str) -> None:
 def test_a_json_number_is_the_amount_digit_by_digit(amount: Decimal) -> None:
     written = f"{amount:f}"
     assert from_body(Open, f'{{"size": {written}}}').size == written
+
+
+@given(st.floats(1e-18, 1e19, allow_nan=False))
+def test_what_python_writes_of_a_float_is_the_amount_it_shows(amount: float) -> None:
+    exact = Decimal(repr(amount))
+    for read in (from_body(Open, json.dumps({"size": amount})), from_query(Open, f"size={quote(repr(amount))}")):
+        assert Decimal(read.size) == exact
+        assert "e" not in read.size
+
+
+def test_exponents_are_for_numbers_alone() -> None:
+    assert from_body(Open, '{"size": 1.124e-05}').size == "0.00001124"
+    assert from_query(Open, "size=1.124e-05&entry_price=1E%2B2") == Open(size="0.00001124", entry_price="100")
+    assert from_body(Open, '{"size": "1.124e-05"}').size == "1.124e-05"  # the contract has none: the service refuses it
+    assert from_query(Open, "asset=1e5").asset == "1e5"
+    assert from_query(Open, "size=1e999999999").size == "1e999999999"
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
