@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from grpckit.errors import REASONS
 from position_service.embedded import default_folder
 from position_service.settings import PositionSettings
 from reconciler_service.settings import ReconcilerSettings
-from tests.e2e.processes import BIN, ROOT, Up, environment, json_objects, running_in, scratch, wait_until
+from tests.e2e.processes import BIN, ROOT, Process, Up, environment, json_objects, running_in, scratch, wait_until
 from trueup_cli.settings import CliSettings
 
 README = (ROOT / "README.md").read_text()
@@ -213,6 +214,19 @@ def test_history_is_verified(recipes: Run):
     (verified,) = recipes.answers("VerifyHistory")
     assert verified["intact"] is True
     assert int(verified["events_checked"]) >= 7
+
+
+@pytest.mark.parametrize(("language", "asset"), [("python", "UNI"), ("js", "SUI")])
+def test_code_opens_a_position_and_follows_the_drifts(up: Up, recipes: Run, language: str, asset: str, tmp_path: Path):
+    (code,) = blocks(language)
+    if language == "js" and not shutil.which("node"):
+        pytest.skip("node not found: make tools installs it")
+    file = tmp_path / ("bot.py" if language == "python" else "bot.mjs")
+    file.write_text(recipes.here(code))
+    with Process([BIN / "python" if language == "python" else "node", file], up.env | {"PYTHONUNBUFFERED": "1"}) as bot:
+        bot.wait_for("opened ")
+        bot.wait_for("venue holds nothing, book says ")  # what the story left
+        bot.wait_for(f"{asset} long on hyperliquid: ")  # and what this opened at no venue
 
 
 # -- running it ----------------------------------------------------------------------------------
