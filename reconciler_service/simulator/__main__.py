@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 
 from reconciler_service.simulator import scenario
+from reconciler_service.simulator.budget import WEIGHT_PER_MINUTE, Budget
 from reconciler_service.simulator.exchange import Exchange
 from reconciler_service.simulator.records import ExchangeError
 from reconciler_service.simulator.server import serve
@@ -30,6 +31,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--seed", type=int, default=0, help="of marks and faults (default: %(default)s)")
     parser.add_argument("--walk", type=float, default=1.0, metavar="S", help="seconds between mark moves, 0: none")
     parser.add_argument("--story", type=float, default=0.0, metavar="S", help="play the drift story, S seconds apart")
+    allowed = "request weight allowed a minute (default: %(default)s, as at the venue)"
+    parser.add_argument("--weight", type=int, default=WEIGHT_PER_MINUTE, metavar="N", help=allowed)
     parser.add_argument("--allow-remote", action="store_true", help="listen beyond loopback; there is no password")
     return parser.parse_args(arguments)
 
@@ -37,7 +40,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 async def run(options: argparse.Namespace) -> None:
     exchange = scenario.new_exchange(now=lambda: time.time_ns() // 1_000_000)
     scenario.seed(exchange, options.address)
-    server = await serve(exchange, options.host, options.port, seed=options.seed, allow_remote=options.allow_remote)
+    budget = Budget(time.monotonic, options.weight)
+    server = await serve(
+        exchange, options.host, options.port, seed=options.seed, allow_remote=options.allow_remote, budget=budget
+    )
     log.warning("SIMULATED Hyperliquid at %s: no real exchange, no real money", server.url)
     log.warning("SIMULATED desk %s holds %d positions", options.address, len(scenario.book()))
     stop = asyncio.Event()

@@ -258,9 +258,11 @@ class Trio:
             "WATCH_PROGRESS_INTERVAL": "1",
         }
         self.env = environment(folder, **(usual | settings))
-        # Marks stand still: only what a test does at the venue makes a drift.
+        # Marks stand still: only what a test does at the venue makes a drift. Each Reconciler keeps to the venue's budget,
+        # but begins anew when it was killed: many kills would only wait for the minute to be over.
+        simulator = ("reconciler_service.simulator", "--port", str(venue), "--walk", "0", "--weight", "100000")
         self._commands = {
-            "venue": ("reconciler_service.simulator", "--port", str(venue), "--walk", "0"),
+            "venue": simulator,
             "position": ("position_service",),
             "reconciler": ("reconciler_service",),
         }
