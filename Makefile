@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 # What only some tests need and PyPI does not have: a browser, a load generator, other languages' toolchains.
-DEBIAN := chromium fonts-liberation nghttp2-client cmake g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc \
+DEBIAN := chromium fonts-liberation nghttp2-client cmake g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc ruby-grpc \
           $(if $(shell command -v npm),,nodejs npm)
 
 .PHONY: help run test bench detection screenshot lint tools format protos contracts baseline clean

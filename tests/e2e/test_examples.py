@@ -14,7 +14,8 @@ from tests.e2e.processes import ROOT, Process, Trio, wait_until
 
 EXAMPLES = ROOT / "examples"
 BUILD_S = 600.0  # a compiler, or a package registry, on a slow machine
-SETTINGS = {"python": ("NEAR", "HYPE"), "node": ("AVAX", "SOL"), "cpp": ("DOT", "BTC")}  # opened; moved at the venue
+# opened; moved at the venue
+SETTINGS = {"python": ("NEAR", "HYPE"), "node": ("AVAX", "SOL"), "cpp": ("DOT", "BTC"), "ruby": ("ATOM", "ETH")}
 
 
 def needs(*programs: str) -> None:
@@ -47,7 +48,19 @@ def cpp() -> list[str | Path]:
     return [build / "follow_drifts"]
 
 
-@pytest.mark.parametrize("language", [python, node, cpp], ids=lambda one: one.__name__)
+def ruby() -> list[str | Path]:
+    needs("ruby", "protoc", "grpc_ruby_plugin")
+    if subprocess.run(["ruby", "-rgrpc", "-e", ""], capture_output=True, check=False).returncode:
+        pytest.skip("Ruby has no gRPC: make tools installs it")
+    example, build = EXAMPLES / "ruby" / "follow_drifts.rb", ROOT / "build" / "examples" / "ruby"
+    build.mkdir(parents=True, exist_ok=True)
+    head = [line.removeprefix("#").strip().rstrip("\\") for line in example.read_text().splitlines()[:6]]
+    compile_ = " ".join(head[2:5]).replace("=build", f"={build}")  # as its own first lines say
+    run("bash", "-c", compile_, cwd=EXAMPLES / "ruby")
+    return ["ruby", "-I", build, example]
+
+
+@pytest.mark.parametrize("language", [python, node, cpp, ruby], ids=lambda one: one.__name__)
 def test_follows_through_a_kill_without_losing_or_repeating(trio: Trio, language):
     trio.settle()
     opened, moved = SETTINGS[language.__name__]
