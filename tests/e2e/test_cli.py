@@ -6,6 +6,7 @@ Positions are traded at coinbase, which nobody compares.
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import signal
 import subprocess
@@ -324,6 +325,33 @@ def test_what_is_exported_is_imported_once(cli: CommandLine, tmp_path: Path):
     assert cli.run("positions", "import", "-", "--dry-run", "--table", given=ended).stdout.endswith(
         "1 skipped: they have ended\n"
     )
+
+
+def test_positions_are_exported_as_csv_and_imported_as_they_are(cli: CommandLine, tmp_path: Path):
+    opened(cli, "FIL/USD", "--account", "cells", "--label", "desk=a", "--label", "bot=7", "--leverage", "2")
+    opened(cli, "ICP/USD", "--account", "cells", "--side", "short")
+    cli.run("positions", "close", "ICP/USD", "2", "--account", "cells")
+    book = tmp_path / "book.csv"
+    assert cli.run("positions", "export", "--positions", "--account", "cells", "-o", book).stdout == ""
+    piped = cli.run("positions", "export", "--positions", "--csv", "--account", "cells").stdout
+    first, second = csv.DictReader(piped.splitlines())
+    assert book.read_text().splitlines()[0] == piped.splitlines()[0]
+    live = {"symbol": "FIL-USD", "side": "LONG", "size": "10", "entry_price": "2.5", "status": "OPEN", "leverage": "2"}
+    assert {name: first[name] for name in live} == live
+    assert (first["labels"], first["closed_at"], first["margin_mode"]) == ("bot=7;desk=a", "", "")
+    assert (second["status"], second["realized_pnl"], second["side"]) == ("CLOSED", "5", "SHORT")
+    book.write_text(book.read_text().replace("cells,", "again,"))
+    done = cli.row("positions", "import", book)
+    assert (done["booked"], done["skipped"]) == (1, 1)
+    (copied,) = cli.rows("positions", "list", "--account", "again")
+    assert (copied["labels"], copied["leverage"], copied["size"]) == ({"bot": "7", "desk": "a"}, "2", "10")
+    assert cli.refused("positions", "export", "--csv", code=2).startswith("CSV goes with --positions")
+    opened(cli, "FIL/USD", "--account", "odd", "--label", "note=a;b")
+    assert (
+        "that CSV cannot carry"
+        in cli.run("positions", "export", "--positions", "--account", "odd", "-o", tmp_path / "odd.csv", code=1).stderr
+    )
+    assert not (tmp_path / "odd.csv").exists()
 
 
 def test_a_book_is_checked_as_a_whole_before_anything_is_booked(cli: CommandLine, tmp_path: Path):
