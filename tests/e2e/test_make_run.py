@@ -207,7 +207,7 @@ def test_never_takes_another_pair_for_its_own(folder: Path, trio: Trio):
 @pytest.mark.parametrize("module", ["reconciler_service", "position_service"])
 def test_a_service_that_dies_is_started_again_and_the_story_goes_on(folder: Path, module: str):
     """Whoever wants to see that nothing is lost may kill either of them."""
-    with Up(folder, "--spacing", "3") as own:
+    with Up(folder, "--spacing", "1") as own:
         own.wait_for("SOL long on hyperliquid")
         victims = [pid for pid, command in running_in(folder).items() if command.endswith(f"-m {module} ")]
         assert len(victims) == 1
