@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import shlex
 import signal
 import socket
 import subprocess
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,6 +146,31 @@ def test_pasted_commands_work_verbatim(up: Up):
     snapshot = next(json_objects(with_open.stdout))
     assert snapshot["phase"] == "STREAM_PHASE_SNAPSHOT"
     assert {"BTC", "SOL", "ETH", "HYPE"} <= {event["drift"].get("symbol") for event in snapshot["events"]}
+
+
+def test_the_reconciliation_calls_of_old_scripts_work_word_for_word(up: Up):
+    up.wait_for("SOL long on hyperliquid: ")
+
+    def ask(verb: str, path: str) -> dict[str, Any]:
+        url = f"http://{up.http}/api/reconciliation/{path}"
+        request = urllib.request.Request(url, method=verb, headers={"X-API-Key": "secret"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return dict(json.load(answer))
+
+    for verb, path in (("GET", "status"), ("GET", "last"), ("POST", "sync")):
+        told = ask(verb, path)
+        assert {"timestamp", "exchanges", "total_positions", "assets"} <= set(told)
+        assert set(told["exchanges"]) == {"hyperliquid", "coinbase"}
+        assert all(set(one) == {"positions", "allocation", "timestamp"} for one in told["exchanges"].values())
+        assert told["total_positions"] == sum(one["positions"] for one in told["exchanges"].values())
+    shares = ask("GET", "allocation?portfolio_value=100000")["allocations"]
+    assert set(shares) == {"hyperliquid", "coinbase"}
+    assert all({"target", "actual", "drift", "within_tolerance"} <= set(one) for one in shares.values())
+    first = ask("GET", "drift-history?page_size=1")
+    rest = ask("GET", f"drift-history?page_token={first['next_page_token']}")
+    revisions = [int(drift["revision"]) for drift in (*first["drifts"], *rest["drifts"])]
+    assert len(revisions) >= 2
+    assert revisions == sorted(revisions, reverse=True)
 
 
 def test_pasted_grpcurl_is_found_from_another_folder(folder: Path):
