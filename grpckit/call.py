@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from grpckit.caller import Caller
 from grpckit.errors import RpcError
 from grpckit.limits import Limits
 from grpckit.methods import Method
@@ -34,9 +35,10 @@ class Call:
     """One call under way: what its log line and its metrics need."""
 
     __slots__ = (
+        "accounts",
         "actor",
         "context",
-        "draining",
+        "ended",
         "late",
         "messages",
         "method",
@@ -45,6 +47,7 @@ class Call:
         "started",
         "task",
         "waiting",
+        "who",
     )
 
     def __init__(self, method: Method, context: Context) -> None:
@@ -53,13 +56,15 @@ class Call:
         self.peer = context.peer()  # now: asking a context whose call has ended crashes the process
         self.started = perf_counter()
         self.actor = ""
+        self.accounts: frozenset[str] | None = None
+        self.who: Caller | None = None  # once it is known; never for health and reflection
         self.request_id = ""
         self.messages = 0
         self.late = False  # unary only: the default deadline has passed
-        # The task, and for streams, whether it waits for its handler (and not for the network), whether we ended it.
+        # The task, and for streams, whether it waits for its handler (and not for the network), why we ended it.
         self.task: asyncio.Task[Any] | None = None
         self.waiting = False
-        self.draining = False
+        self.ended: RpcError | None = None
 
     @property
     def trailer(self) -> tuple[tuple[str, str | bytes], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -11,6 +11,7 @@ from typing import TypeAlias
 from trueup.types.v1 import rules_pb2
 
 ON_BEHALF_OF = "x-on-behalf-of"
+FOR_ACCOUNTS = "x-for-accounts"
 
 _NAME = re.compile(r"[!-~]{1,128}")
 
@@ -19,13 +20,18 @@ Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A verified identity. `actor` stands in what the call changes; `scopes` are values of trueup.types.v1.Scope."""
+    """A verified identity. `actor` stands in what the call changes; `scopes` are values of trueup.types.v1.Scope;
+    `client` is what limits count and what is revoked: a key's id, empty for who has none.
+    """
 
     actor: str
     scopes: frozenset[int] | None = None  # None: every scope
+    accounts: frozenset[str] | None = None  # None: every account
+    client: str = ""
 
 
-Authenticate: TypeAlias = Callable[[Metadata], Caller]
+# Names the caller at once, or promises to: a credential that is seen for the first time may have to be looked up.
+Authenticate: TypeAlias = Callable[[Metadata], Caller | Awaitable[Caller]]
 
 ANONYMOUS = Caller("anonymous")
 
@@ -59,17 +65,28 @@ def tag(identifier: str) -> None:
 
 
 def on_behalf(actor: str = "") -> tuple[tuple[str, str], ...]:
-    """Makes the metadata that says for whom a call to another service is: ``actor``, or who makes the current call."""
-    name = actor or _caller.get(ANONYMOUS).actor
-    return ((ON_BEHALF_OF, name),) if name != ANONYMOUS.actor and _NAME.fullmatch(name) else ()
+    """Makes the metadata that says for whom a call to another service is: ``actor``, or who makes the current call.
+
+    A caller who may see some accounts only sees no others through us either.
+    """
+    who = _caller.get(ANONYMOUS)
+    name = actor or who.actor
+    named = ((ON_BEHALF_OF, name),) if name != ANONYMOUS.actor and _NAME.fullmatch(name) else ()
+    return named if who.accounts is None else (*named, (FOR_ACCOUNTS, ",".join(sorted(who.accounts))))
 
 
 def speaking_for(who: Caller, metadata: Metadata) -> Caller:
     """Returns the caller under the name it speaks for, if it may do everything: then the name says more than its own.
 
-    From others the name is not taken, nor one that cannot stand in a log line.
+    From others the name is not taken, nor one that cannot stand in a log line. The accounts that a caller names are
+    those it is content with: a service passes on what its own caller may see.
     """
-    if who.scopes is not None and rules_pb2.SCOPE_ADMIN not in who.scopes:
-        return who
-    names = [value for key, value in metadata if key == ON_BEHALF_OF and isinstance(value, str)]
-    return replace(who, actor=names[-1]) if names and _NAME.fullmatch(names[-1]) else who
+    trusted = who.scopes is None or rules_pb2.SCOPE_ADMIN in who.scopes
+    actor, accounts = who.actor, who.accounts
+    for key, value in metadata:
+        if key == ON_BEHALF_OF and trusted and isinstance(value, str) and _NAME.fullmatch(value):
+            actor = value
+        elif key == FOR_ACCOUNTS and isinstance(value, str):
+            named = frozenset(value.split(",")) - {""}
+            accounts = named if accounts is None else accounts & named
+    return who if actor is who.actor and accounts is who.accounts else replace(who, actor=actor, accounts=accounts)

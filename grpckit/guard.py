@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import grpc
 import structlog
 
+from grpckit.accounts import confine
 from grpckit.call import REQUEST_ID, Call, Context, Deadlines, Lane, draining, overloaded, scope_missing, too_late
 from grpckit.caller import ANONYMOUS, Authenticate, Caller, anonymous, caller, enter, request_id, speaking_for, tag
 from grpckit.errors import REASONS, RpcError, StartupError, abort
@@ -30,6 +31,7 @@ from grpckit.validation import reader, warm
 __all__ = ["ANONYMOUS", "Authenticate", "Caller", "Guard", "Translate", "anonymous", "caller", "request_id"]
 
 Translate: TypeAlias = Callable[[Exception], RpcError | None]
+Admit: TypeAlias = Callable[[Call], None]
 Handlers: TypeAlias = Mapping[str, Any]  # grpc.RpcMethodHandler by method name
 
 _REQUEST_ID_LENGTH = 128
@@ -42,7 +44,7 @@ class Guard:
 
     `translate` turns a service's own exceptions into RpcErrors, None for those it does not know: these become INTERNAL
     with a correlation id, and only the log says more. `authenticate` names the caller from the call's metadata or
-    raises RpcError. `observe` is told of every finished call.
+    raises RpcError; `admit` may refuse who is known by raising RpcError. `observe` is told of every finished call.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Guard:
         *,
         translate: Translate | None = None,
         authenticate: Authenticate = anonymous,
+        admit: Admit | None = None,
         observe: Observe | None = None,
         limits: Limits | None = None,
     ) -> None:
@@ -57,6 +60,7 @@ class Guard:
         self.stopping = asyncio.Event()
         self._translate = translate or (lambda _: None)
         self._authenticate = authenticate
+        self._admit_client = admit
         self._unary = Lane("unary", self.limits.unary_in_flight)
         self._streams = Lane("stream", self.limits.streams_in_flight)
         self._public = Lane("public", self.limits.public_in_flight)
@@ -92,10 +96,15 @@ class Guard:
         A stream that waits for its handler ends now; one that is sending ends after that message.
         """
         self.stopping.set()
+        self.end_streams(lambda _: draining(self.limits))
+
+    def end_streams(self, why: Callable[[Caller | None], RpcError | None]) -> None:
+        """Ends the open streams for whose caller `why` has an error; the caller is None for health and reflection."""
         for call in self._open:
-            if call.waiting and call.task is not None and not call.draining:
-                call.draining = True
-                call.task.cancel()
+            if call.ended is None and (error := why(call.who)) is not None:
+                call.ended = error
+                if call.waiting and call.task is not None:
+                    call.task.cancel()
 
     def _wrap(self, method: Method, handler: Any) -> Any:
         behaviour = handler.stream_stream or handler.unary_stream or handler.unary_unary
@@ -129,13 +138,18 @@ class Guard:
     ) -> Callable[[bytes, Context], Awaitable[bytes]]:
         lane = self._public if method.public else self._unary
         deadlines = self._deadlines
+        check_accounts = confine(method.request_type)
 
         async def call(raw: bytes, context: Context) -> bytes:
             this = Call(method, context)
             lane.busy += 1
             try:
-                self._admit(this, lane)
+                lookup = self._admit(this, lane)
+                if lookup is not None:
+                    self._let_in(this, await lookup)
                 request = parse(raw)
+                if this.accounts is not None:
+                    check_accounts(request, this.accounts)
                 if context.time_remaining() is None:  # otherwise gRPC cancels this task in time
                     deadlines.begin(this)
                 response = await behaviour(request, context)
@@ -163,6 +177,7 @@ class Guard:
         serialize: Callable[[Any], bytes],
     ) -> Callable[[Any, Context], AsyncIterator[bytes]]:
         lane = self._public if method.public else self._streams
+        check_accounts = confine(method.request_type)
 
         async def call(raw: Any, context: Context) -> AsyncIterator[bytes]:
             this = Call(method, context)
@@ -171,8 +186,13 @@ class Guard:
             lane.busy += 1
             self._open.add(this)
             try:
-                self._admit(this, lane)
-                messages = behaviour(parse(raw), context)
+                lookup = self._admit(this, lane)
+                if lookup is not None:
+                    self._let_in(this, await lookup)
+                request = parse(raw)
+                if this.accounts is not None:
+                    check_accounts(request, this.accounts)
+                messages = behaviour(request, context)
                 while True:
                     message = await self._next(this, messages)
                     if message is _END:
@@ -199,29 +219,34 @@ class Guard:
         return call
 
     async def _next(self, this: Call, messages: AsyncGenerator[Any, None]) -> Any:
-        """Waits for the handler's next message, and raises DRAINING when the server stops meanwhile.
+        """Waits for the handler's next message, and raises what ends the stream meanwhile: DRAINING, a revoked key.
 
-        drain() cancels the task only while it waits here: no message is ever cut in two.
+        The task is cancelled only while it waits here: no message is ever cut in two.
         """
+        if this.ended is not None:
+            raise this.ended
         if self.stopping.is_set():
             raise draining(self.limits)
         this.waiting = True
         try:
             message = await anext(messages, _END)
         except asyncio.CancelledError:
-            if this.draining and this.task is not None and this.task.uncancel() == 0:
-                raise draining(self.limits) from None
+            if this.ended is not None and this.task is not None and this.task.uncancel() == 0:
+                raise this.ended from None
             raise  # the client left: gRPC leaks memory when this is swallowed
         finally:
             this.waiting = False
-        if this.draining:  # the handler made its peace with the cancellation, or had a message ready
+        if this.ended is not None:  # the handler made its peace with the cancellation, or had a message ready
             if this.task is not None:
                 this.task.uncancel()
-            raise draining(self.limits)
+            raise this.ended
         return message
 
-    def _admit(self, this: Call, lane: Lane) -> None:
-        """Lets a call in: limits first, because refusing must stay cheap, then identity and scope."""
+    def _admit(self, this: Call, lane: Lane) -> Awaitable[Caller] | None:
+        """Lets a call in: limits first, because refusing must stay cheap, then identity and scope.
+
+        Returns what is to be awaited and let in when the caller's identity has to be looked up first.
+        """
         method = this.method
         metadata = this.context.invocation_metadata()
         for key, value in metadata:
@@ -232,11 +257,21 @@ class Guard:
         if lane.busy > lane.limit:
             raise overloaded(lane, self.limits)
         if method.public:
-            return
+            return None
         if self.stopping.is_set():
             raise draining(self.limits)
-        who = speaking_for(self._authenticate(metadata), metadata)
-        this.actor = who.actor
+        who = self._authenticate(metadata)
+        if not isinstance(who, Caller):
+            return who
+        self._let_in(this, who)
+        return None
+
+    def _let_in(self, this: Call, who: Caller) -> None:
+        method = this.method
+        this.who = who = speaking_for(who, this.context.invocation_metadata())
+        this.actor, this.accounts = who.actor, who.accounts
+        if self._admit_client is not None:
+            self._admit_client(this)
         if who.scopes is not None and method.scope not in who.scopes:
             raise scope_missing(method)
         enter(who)

@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 from trueup.position.v1 import position_service_pb2 as pb
 from trueup.position.v1 import position_service_pb2_grpc as rpc
 
-from grpckit.caller import ON_BEHALF_OF, on_behalf
+from grpckit.accounts import require_account, require_every_account
+from grpckit.caller import FOR_ACCOUNTS, ON_BEHALF_OF, on_behalf
 from grpckit.channel import connect, watch
 from grpckit.errors import DETAILS_KEY, RpcError, StartupError, Violation, from_rpc
 from grpckit.guard import Caller, Guard, caller, request_id
@@ -479,6 +480,114 @@ async def test_strangers_learn_nothing_before_they_are_known():
         assert (await refused(stub.RecordFills(pb.RecordFillsRequest(request_id="x" * 999)))).reason == "NO_CREDENTIALS"
         got = await refused(channel.unary_unary(f"/{CONTRACT.full_name}/GetPosition")(b"\xff"))
         assert got.reason == "NO_CREDENTIALS"
+
+
+NO_KEY = RpcError(grpc.StatusCode.UNAUTHENTICATED, "NO_CREDENTIALS", "no valid key")
+
+
+@pytest.mark.parametrize("answer", [Caller("ann", frozenset({1})), NO_KEY, Caller("bob", frozenset({2}))])
+async def test_a_caller_may_have_to_be_looked_up(answer):
+    asked = []
+
+    async def look_up(metadata):
+        asked.append(dict(metadata)["x-api-key"])
+        await asyncio.sleep(0)
+        if isinstance(answer, RpcError):
+            raise answer
+        return answer
+
+    def get(_request):
+        return pb.GetPositionResponse(revision=len(caller().actor))
+
+    async def stream(request):
+        yield get(request)
+
+    async with served(doing(get=get, stream=stream), authenticate=look_up) as (stub, guard, _):
+        unary = stub.GetPosition(pb.GetPositionRequest(), metadata=[("x-api-key", "k")])
+        streamed = watch(stub.WatchPositions(pb.WatchPositionsRequest(), metadata=[("x-api-key", "k")]))
+        if isinstance(answer, Caller) and answer.actor == "ann":
+            assert (await unary).revision == (await anext(streamed)).revision == 3
+        else:
+            reason = answer.reason if isinstance(answer, RpcError) else "SCOPE_MISSING"
+            assert (await refused(unary)).reason == (await refused(anext(streamed))).reason == reason
+        await eventually(lambda: guard.in_flight == {"unary": 0, "stream": 0, "public": 0})
+    assert asked == ["k", "k"]
+
+
+async def test_a_stream_ends_when_its_caller_is_no_longer_welcome():
+    async def stream(_request):
+        yield pb.WatchPositionsResponse(revision=1)
+        await asyncio.Event().wait()
+
+    def authenticate(metadata):
+        return Caller("bot", client=dict(metadata)["x-api-key"])
+
+    async with served(doing(stream=stream), authenticate=authenticate) as (stub, guard, _):
+        kept, lost = (
+            watch(stub.WatchPositions(pb.WatchPositionsRequest(), metadata=[("x-api-key", key)])) for key in "kl"
+        )
+        assert [(await anext(one)).revision for one in (kept, lost)] == [1, 1]
+        guard.end_streams(lambda who: NO_KEY if who is not None and who.client == "l" else None)
+        got = await refused(anext(lost))
+        assert (got.code, got.reason) == (NO_KEY.code, NO_KEY.reason)
+        await eventually(lambda: guard.in_flight["stream"] == 1)
+        kept.cancel()
+
+
+async def test_who_is_known_may_still_be_refused():
+    def admit(call):
+        if call.who.client:
+            raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", "slow down", retry_after_s=1.0)
+
+    client = iter(["", "k"])
+    async with served(Servicer(), authenticate=lambda _: Caller("b", client=next(client)), admit=admit) as (stub, _, _):
+        await stub.GetPosition(pb.GetPositionRequest())
+        got = await refused(stub.GetPosition(pb.GetPositionRequest()))
+        assert (got.reason, got.retry_after_s) == ("RATE_LIMITED", 1.0)
+
+
+async def test_a_caller_of_some_accounts_names_no_others():
+    async def stream(_request):
+        yield pb.WatchPositionsResponse(revision=1)
+
+    who = Caller("bot", None, frozenset({"main", "desk"}))
+    async with served(doing(stream=stream), authenticate=lambda _: who) as (stub, _, _):
+        await stub.GetPosition(pb.GetPositionRequest(account="main"))
+        await stub.GetPosition(pb.GetPositionRequest())  # for the service to say what this means
+        got = await refused(stub.GetPosition(pb.GetPositionRequest(account="other")))
+        assert (got.code, got.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ACCOUNT_FORBIDDEN")
+        assert got.metadata == {"account": "other"}
+        assert (await anext(watch(stub.WatchPositions(pb.WatchPositionsRequest(account="desk"))))).revision == 1
+        responses = watch(stub.WatchPositions(pb.WatchPositionsRequest(account="other")))
+        assert (await refused(anext(responses))).reason == "ACCOUNT_FORBIDDEN"
+
+
+@pytest.mark.parametrize(
+    ("own", "named", "left"),
+    [
+        (None, "main,desk", {"main", "desk"}),
+        ({"main"}, "main,desk", {"main"}),
+        ({"main"}, "desk", set()),  # nobody becomes more by naming accounts
+        ({"main"}, "", set()),
+    ],
+)
+async def test_accounts_are_passed_on(own, named, left):
+    seen = []
+
+    def get(_request):
+        with contextlib.suppress(RpcError):
+            require_account("main")
+            seen.append("main")
+        with pytest.raises(RpcError, match="every account"):
+            require_every_account()
+        seen.append(caller().accounts)
+        seen.append(dict(on_behalf("ann"))[FOR_ACCOUNTS])
+        return pb.GetPositionResponse()
+
+    who = Caller("bot", None, None if own is None else frozenset(own))
+    async with served(doing(get=get), authenticate=lambda _: who) as (stub, _, _):
+        await stub.GetPosition(pb.GetPositionRequest(), metadata=[(FOR_ACCOUNTS, named)])
+    assert seen == (["main"] if "main" in left else []) + [left, ",".join(sorted(left))]
 
 
 async def test_encoded_messages_pass_through():
