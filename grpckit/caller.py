@@ -21,13 +21,15 @@ Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 @dataclass(frozen=True, slots=True)
 class Caller:
     """A verified identity. `actor` stands in what the call changes; `scopes` are values of trueup.types.v1.Scope;
-    `client` is what limits count and what is revoked: a key's id, empty for who has none.
+    `client` is what limits count and what is revoked: a key's id, empty for who has none. `generation` says which of
+    the key's secrets was presented.
     """
 
     actor: str
     scopes: frozenset[int] | None = None  # None: every scope
     accounts: frozenset[str] | None = None  # None: every account
     client: str = ""
+    generation: int = 0
 
 
 # Names the caller at once, or promises to: a credential that is seen for the first time may have to be looked up.

@@ -62,6 +62,10 @@ class Settings(BaseSettings):
         default="", description="Origins whose pages may use HTTP, comma separated, e.g. https://desk.example.com."
     )
     http_hosts: str = Field(default="", description="Names that HTTP answers to besides loopback's, comma separated.")
+    auth: Literal["auto", "required", "off"] = Field(
+        default="auto", description="API keys: auto needs them off loopback, unless INSECURE."
+    )
+    insecure: bool = Field(default=False, description="Listen off loopback without TLS, and without keys.")
     limits: Limits = Field(default=Limits(), description="Single limits, e.g. LIMITS__UNARY_IN_FLIGHT=500.")
 
     @property
@@ -73,6 +77,16 @@ class Settings(BaseSettings):
     def hosts(self) -> tuple[str, ...]:
         """The names that HTTP answers to besides loopback's."""
         return _names_of(self.http_hosts)
+
+    def keys_required(self, *listens: str) -> bool:
+        """Whether callers need an API key, of who listens there and for HTTP. Raises StartupError for off and exposed."""
+        exposed = [listen for listen in (*listens, self.http_listen) if listen and not Listen.parse(listen).loopback]
+        if self.auth == "off" and exposed and not self.insecure:
+            raise StartupError(
+                f"refusing to listen on {exposed[0]} without API keys: listen on 127.0.0.1, set AUTH=required, "
+                "or spell out that it is to be insecure (INSECURE=true)"
+            )
+        return self.auth == "required" or (self.auth == "auto" and bool(exposed) and not self.insecure)
 
     @classmethod
     def settings_customise_sources(

@@ -9,8 +9,10 @@
     INVALID_ARGUMENT     INVALID_REQUEST                           BadRequest, a field each    guard, services
     NOT_FOUND            ..._NOT_FOUND                             -                           services
     ALREADY_EXISTS       POSITION_ALREADY_OPEN, REQUEST_ID_REUSED  -                           services
+    ALREADY_EXISTS       KEY_NAME_TAKEN                            -                           services
     ABORTED              STALE_REVISION                            -                           services
     FAILED_PRECONDITION  ILLEGAL_TRANSITION, NOT_CORRECTABLE ...   -                           services
+    FAILED_PRECONDITION  KEYS_UNCONFIGURED                         -                           services
     OUT_OF_RANGE         REVISION_PRUNED, REVISION_IN_FUTURE       -                           services
     RESOURCE_EXHAUSTED   OVERLOADED, RATE_LIMITED                  RetryInfo                   guard
     RESOURCE_EXHAUSTED   WATCHER_TOO_SLOW                          -                           services

@@ -19,6 +19,7 @@ LogFormat = Literal["auto", "json", "console"]
 
 _PASSWORD = re.compile(r"(\w://[^\s:/@]*:)\S+@")  # greedy: a password may itself hold an @
 _SECRET_KEY = re.compile(r"secret|password|passwd|token|api_?key|authorization|private", re.IGNORECASE)
+_API_KEY = re.compile(r"(trueup_[a-z2-7]+_)[\w-]{16,}")
 _MASK = "***"
 
 
@@ -92,7 +93,7 @@ def _add_request_id(_: Any, __: str, event: MutableMapping[str, Any]) -> Mutable
 
 
 def mask_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Masks passwords inside URLs, in tracebacks too, and the values of keys that sound secret."""
+    """Masks passwords inside URLs and API keys, in tracebacks too, and the values of keys that sound secret."""
     for key, value in event.items():
         if _sounds_secret(key):
             event[key] = _MASK
@@ -109,5 +110,7 @@ def _sounds_secret(key: str) -> bool:
 
 
 def mask(text: str) -> str:
-    """Masks the passwords of URLs in a text."""
+    """Masks the passwords of URLs and the secrets of API keys in a text."""
+    if "trueup_" in text:
+        text = _API_KEY.sub(rf"\1{_MASK}", text)
     return _PASSWORD.sub(rf"\1{_MASK}@", text) if "://" in text else text

@@ -7,19 +7,26 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
-from trueup.position.v1 import position_service_pb2, reconciliation_log_service_pb2
+from trueup.position.v1 import access_service_pb2, position_service_pb2, reconciliation_log_service_pb2
+from trueup.position.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
 from trueup.position.v1.position_service_pb2_grpc import add_PositionServiceServicer_to_server
 from trueup.position.v1.reconciliation_log_service_pb2_grpc import add_ReconciliationLogServiceServicer_to_server
 
 from grpckit import log as logs
+from grpckit.access import Access
+from grpckit.caller import anonymous
 from grpckit.errors import StartupError
 from grpckit.guard import Guard
 from grpckit.listen import Listen
 from grpckit.server import Server, Service
 from position_service import database
+from position_service.access_servicer import AccessServicer
 from position_service.domain.risk import Rules
 from position_service.embedded import EmbeddedPostgres, default_folder
 from position_service.errors import translate
+from position_service.keys.keeper import Keeper
+from position_service.keys.secrets import load_secrets
+from position_service.keys.store import KeyStore
 from position_service.ledger.history import History
 from position_service.ledger.leases import Leases
 from position_service.ledger.ledger import Ledger
@@ -38,6 +45,7 @@ log = structlog.get_logger()
 SERVICES = (
     position_service_pb2.DESCRIPTOR.services_by_name["PositionService"],
     reconciliation_log_service_pb2.DESCRIPTOR.services_by_name["ReconciliationLogService"],
+    access_service_pb2.DESCRIPTOR.services_by_name["AccessService"],
 )
 
 
@@ -50,20 +58,29 @@ class PositionApp:
         self._ledger: Ledger | None = None
         self._server: Server | None = None
         self._http: HttpServer | None = None
+        self._access: asyncio.Task[None] | None = None
         self.http_port = 0
 
     async def start(self) -> int:
         """Raises StartupError that says what to do."""
         settings = self._settings
+        keys_required = settings.keys_required(settings.position_listen)
         dsn = await self._database()
+        folder = None if self._embedded is None else self._embedded.folder
+        secrets = load_secrets(settings, folder, required=keys_required)
         await database.prepare(dsn, allow_unsafe=settings.allow_unsafe_database)
         store = Store(dsn)
         self._ledger = Ledger(store, linger_s=settings.commit_linger_ms / 1000)
+        keeper = Keeper(KeyStore(store), secrets)
+        access = Access(keeper)
         try:
             await self._ledger.start()
+            if keys_required:
+                await access.refresh()
+                self._access = asyncio.create_task(access.run(), name="API keys")
         except StoreUnavailable as error:
             raise StartupError("the database does not answer: check DATABASE_URL") from error
-        self._server = self._serve(self._ledger, store)
+        self._server = self._serve(self._ledger, store, keeper, access, keys_required=keys_required)
         port = await self._server.start()
         if settings.http_listen:
             await self._serve_http(port)
@@ -87,6 +104,9 @@ class PositionApp:
             await self._http.stop(self._settings.drain_grace)
         if self._server is not None:
             await self._server.drain(self._settings.drain_grace)
+        if self._access is not None:
+            self._access.cancel()
+            await asyncio.wait([self._access])
         if self._ledger is not None:
             await self._ledger.stop()
         if self._embedded is not None:
@@ -99,7 +119,7 @@ class PositionApp:
         await self._embedded.start()
         return self._embedded.dsn
 
-    def _serve(self, ledger: Ledger, store: Store) -> Server:
+    def _serve(self, ledger: Ledger, store: Store, keeper: Keeper, access: Access, *, keys_required: bool) -> Server:
         history, settings = History(store), self._settings
         contexts = Contexts(Rules(settings.liquidation_threshold, settings.maintenance_margin))
         events = Log(ledger, history, Watching(progress_s=settings.watch_progress_interval))
@@ -110,8 +130,11 @@ class PositionApp:
         services = [
             Service(SERVICES[0], add_PositionServiceServicer_to_server, positions),
             Service(SERVICES[1], add_ReconciliationLogServiceServicer_to_server, runs),
+            Service(SERVICES[2], add_AccessServiceServicer_to_server, AccessServicer(keeper, access)),
         ]
-        guard = Guard(translate=translate, limits=settings.limits)
+        authenticate = access if keys_required else anonymous
+        guard = Guard(translate=translate, authenticate=authenticate, limits=settings.limits)
+        access.end_streams = guard.end_streams
         return Server(
             settings.position_listen,
             services,

@@ -78,6 +78,11 @@ class EmbeddedPostgres:
             self._socket_folder = Path(tempfile.gettempdir()) / f"trueup-{name}"
 
     @property
+    def folder(self) -> Path:
+        """Where it keeps everything."""
+        return self._folder
+
+    @property
     def exists(self) -> bool:
         """Whether the folder holds a database. Raises OSError when it may not be looked into."""
         return (self._data / "PG_VERSION").exists()

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from position_service import convert, page
+from position_service import convert, page, reach
 from position_service.domain import commands as c
 from position_service.domain import portfolio
 from position_service.domain.book import Book
@@ -61,6 +61,7 @@ class Reads:
 
     async def one(self, book: Book, ref: c.Ref, as_of: int | None) -> Position:
         """The position a reference names; final ones by id. Raises PositionNotFound, AmbiguousAsset."""
+        await reach.require_position(ref, book, self._history)
         if as_of is not None:
             book = await self._book_at(as_of, ref)
         if ref.position_id is None or book.position(ref.position_id):
@@ -92,16 +93,16 @@ class Reads:
         """A page of positions in the order they were opened, and the token of the next."""
         size, start = page.size(request), page.start(request)
         after = page.uuid(start) if start else None
-        wanted = convert.statuses(request) or LIVE
+        wanted, matches = convert.statuses(request) or LIVE, reach.matching(request)
         if as_of is None and any(status.is_final for status in wanted):
             filters = {name: getattr(request, name) for name in _FILTERS}
-            found = await self._history.positions(filters, [s.value for s in wanted], after, size + 1)
+            found = await self._history.positions(filters, [s.value for s in wanted], after, size + 1, reach.accounts())
         elif as_of is None:
-            fits = (p for p in _candidates(book, request, after) if p.status in wanted and matches(request, p))
+            fits = (p for p in _candidates(book, request, after) if p.status in wanted and matches(p))
             found = list(islice(fits, size + 1))
         else:
             everything = await self._history.positions_as_of(as_of)
-            fits = (p for p in everything if p.status in wanted and matches(request, p))
+            fits = (p for p in everything if p.status in wanted and matches(p))
             later = (p for p in fits if after is None or p.position_id > after)
             found = nsmallest(size + 1, later, key=lambda p: p.position_id)
         more = len(found) > size
@@ -115,15 +116,19 @@ class Reads:
         size, start = page.size(request), page.start(request)
         skip = page.revision(start) if start else 0
         wanted = replace(rules, threshold=Decimal(request.threshold)) if request.threshold else rules
-        found = portfolio.at_risk(book, (p for p in book.positions.values() if matches(request, p)), wanted)
+        found = portfolio.at_risk(book, filter(reach.matching(request), book.positions.values()), wanted)
         more = len(found) > skip + size
         return found[skip : skip + size], page.token(str(skip + size)) if more else ""
 
     def summary(self, book: Book, request: Any, rules: Rules) -> Summary:
         """The live positions of an account and venue, or of all, added up."""
-        total = Summary(oldest=datetime.now(UTC) - self._mark_max_age)
+        total, seen = Summary(oldest=datetime.now(UTC) - self._mark_max_age), reach.accounts()
         for position in book.positions.values():
-            if request.account in ("", position.account) and request.venue in ("", position.venue):
+            if (
+                request.account in ("", position.account)
+                and request.venue in ("", position.venue)
+                and (seen is None or position.account in seen)
+            ):
                 total.add(book, position, rules)
         return total
 
@@ -133,7 +138,7 @@ class Reads:
         after = page.revision(start) if start else request.after_revision
         subject = UUID(request.position_id) if request.position_id else None
         filters = {} if subject else {name: getattr(request, name) for name in _FILTERS}
-        events = await self._history.events(subject, filters, after, size + 1)
+        events = await self._history.events(subject, filters, after, size + 1, reach.accounts())
         if subject and not events and not start and not after:
             raise PositionNotFound(f"position {subject}")
         more = len(events) > size
@@ -147,8 +152,3 @@ def _candidates(book: Book, request: Any, after: UUID | None) -> Iterator[Positi
         return book.opened_after(after)
     named = sorted(one for one in book.named(request.account, name) if after is None or one > after)
     return (book.positions[one] for one in named)
-
-
-def matches(request: Any, position: Position) -> bool:
-    """Whether a position passes a request's filter; empty parts of the filter match anything."""
-    return all(getattr(request, name) in ("", getattr(position, name)) for name in _FILTERS)

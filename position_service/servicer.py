@@ -14,8 +14,9 @@ from trueup.position.v1 import position_service_pb2 as svc
 from trueup.position.v1 import position_service_pb2_grpc as rpc
 from trueup.types.v1 import types_pb2
 
+from grpckit.accounts import require_every_account
 from grpckit.caller import caller
-from position_service import convert, convert_fills
+from position_service import convert, convert_fills, reach
 from position_service.domain import commands as c
 from position_service.domain.book import Book, Draft, View
 from position_service.domain.decide import MOVES
@@ -31,7 +32,7 @@ from position_service.ids import uuid7
 from position_service.ledger.history import History
 from position_service.ledger.ledger import Ledger
 from position_service.polled import Polled
-from position_service.reads import LIVE, Reads, matches
+from position_service.reads import LIVE, Reads
 from position_service.watch import Log, beginning, encoded_events, parts
 
 Answer = TypeVar("Answer", bound=Message)
@@ -76,6 +77,8 @@ class PositionServicer(rpc.PositionServiceServicer):
     async def _write(
         self, request: Message, command: c.Command, respond: Callable[[Draft], Answer], response: type[Answer]
     ) -> Answer:
+        if reach.accounts() is not None:
+            await reach.require_command(command, await self._ledger.book(), self._history)
         answer = await self._ledger.write(command, request, self._contexts.of(request), respond, response)
         assert isinstance(answer, response)
         return answer
@@ -101,10 +104,11 @@ class PositionServicer(rpc.PositionServiceServicer):
         if not isinstance(command, c.OnPosition):
             return
         if command.ref.position_id is None:
-            await self._reads.refuse_ended(command.ref)
+            if reach.sees(command.ref.account):
+                await self._reads.refuse_ended(command.ref)
             return
         ended = await self._history.position(command.ref.position_id)
-        if ended is not None and ended.status.is_final:
+        if ended is not None and ended.status.is_final and reach.sees(ended.account):
             require(ended, MOVES[type(command)])
 
     async def OpenPosition(self, request: svc.OpenPositionRequest, context: Any) -> svc.OpenPositionResponse:
@@ -202,6 +206,7 @@ class PositionServicer(rpc.PositionServiceServicer):
         return svc.ListPositionHistoryResponse(events=events, next_page_token=next_token, revision=revision)
 
     async def VerifyHistory(self, request: svc.VerifyHistoryRequest, context: Any) -> svc.VerifyHistoryResponse:
+        require_every_account()
         revision = (await self._ledger.book()).revision
         if (wanted := max(request.from_revision, request.to_revision)) > revision:
             raise revision_in_future(wanted, revision)
@@ -217,6 +222,7 @@ class PositionServicer(rpc.PositionServiceServicer):
     async def PurgeClosedPositions(
         self, request: svc.PurgeClosedPositionsRequest, context: Any
     ) -> svc.PurgeClosedPositionsResponse:
+        require_every_account()
         age, now = timedelta(days=request.older_than_days) or self._retention, datetime.now(UTC)
         purged = await self._history.purge(now - age, now - KEPT_FOR, dry_run=request.dry_run)
         return svc.PurgeClosedPositionsResponse(purged=purged, revision=(await self._ledger.book()).revision)
@@ -241,8 +247,8 @@ class PositionServicer(rpc.PositionServiceServicer):
     def _snapshot(self, book: Book, request: svc.WatchPositionsRequest) -> Iterator[svc.WatchPositionsResponse]:
         """The live positions that match; only the last message carries the revision to resume after."""
         # What is live is taken at once, at one revision; the messages are made as they are read.
-        statuses = convert.statuses(request) or LIVE
-        found = [p for p in book.positions.values() if p.status in statuses and matches(request, p)]
+        statuses, matches = convert.statuses(request) or LIVE, reach.matching(request)
+        found = [p for p in book.positions.values() if p.status in statuses and matches(p)]
         revision = book.revision
         phase = types_pb2.STREAM_PHASE_SNAPSHOT
         for positions, last in parts((self._shown(book, p) for p in found), pb.Position.ByteSize):
@@ -257,7 +263,7 @@ def _wanted(request: svc.WatchPositionsRequest) -> Callable[[Event], bool]:
     """Whether an event passes a watch's filter. An event that leads a position out of the statuses passes as well: who
     keeps a row for each position would be left with a stale one.
     """
-    types, statuses = convert.event_types(request), convert.statuses(request)
+    types, statuses, matches = convert.event_types(request), convert.statuses(request), reach.matching(request)
 
     def wanted(event: Event) -> bool:
         after, before = event.after, event.before
@@ -265,7 +271,7 @@ def _wanted(request: svc.WatchPositionsRequest) -> Callable[[Event], bool]:
             after is not None
             and (not types or event.type in types)
             and (not statuses or after.status in statuses or (before is not None and before.status in statuses))
-            and matches(request, after)
+            and matches(after)
         )
 
     return wanted

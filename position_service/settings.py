@@ -47,4 +47,15 @@ class PositionSettings(Settings):
     commit_linger_ms: float = Field(
         default=10.0, ge=0, le=100, description="The most a batch waits for company; the less, the smaller the crowd."
     )
-    insecure: bool = Field(default=False, description="Listen off loopback without TLS.")
+    key_pepper: SecretStr = Field(
+        default=SecretStr(""), description="What stored API keys are digested with: 32 random characters or more."
+    )
+    key_pepper_file: Path | None = Field(
+        default=None, description="Its file, mode 0600; the embedded PostgreSQL's folder has one."
+    )
+    root_key: SecretStr = Field(
+        default=SecretStr(""), description="A key that may do everything, to make the first others with."
+    )
+    root_key_file: Path | None = Field(
+        default=None, description="Its file, mode 0600; the embedded PostgreSQL's folder has one where keys are needed."
+    )

@@ -20,8 +20,11 @@ class ReconcilerSettings(Settings):
     """Names are the environment's in lower case. Shares: 0.01 is 1 %. Times are seconds."""
 
     reconciler_listen: ListenAddress = Field(default="127.0.0.1:50052", description="Where to listen.")
-    insecure: bool = Field(default=False, description="Listen off loopback without TLS.")
     position_address: str = Field(default="127.0.0.1:50051", description="The Position service.")
+    position_key: SecretStr = Field(
+        default=SecretStr(""), description="The Reconciler's own API key there: every scope, every account."
+    )
+    position_key_file: Path | None = Field(default=None, description="Its file, mode 0600.")
     venues: Literal["live", "simulated"] = Field(
         default="live", description="simulated: the URLs are those of a simulator, and everything is marked SIMULATED."
     )

@@ -69,6 +69,7 @@ async def database(postgres: str) -> AsyncIterator[str]:
     await admin.close()
 
 
+_ACCESS = ("AUTH", "INSECURE", "KEY_", "ROOT_KEY", "TLS_")
 StartPosition = Callable[..., Awaitable["Running"]]
 
 
@@ -113,7 +114,9 @@ async def position(start_position: StartPosition) -> Running:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test must not depend on what the developer's shell exports."""
     for name in list(os.environ):
-        if name.startswith(("HYPERLIQUID_", "COINBASE_", "DATABASE_", "HTTP_", "POSITION_", "RECONCILER_", "TRUEUP_")):
+        if name.startswith(
+            ("HYPERLIQUID_", "COINBASE_", "DATABASE_", "HTTP_", "POSITION_", "RECONCILER_", "TRUEUP_", *_ACCESS)
+        ):
             monkeypatch.delenv(name)
 
 

@@ -13,8 +13,10 @@ from typing import Any
 import asyncpg
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
+from trueup.position.v1 import access_service_pb2 as access_pb
 from trueup.position.v1 import position_service_pb2 as pb
 from trueup.position.v1 import reconciliation_log_service_pb2 as log_pb
+from trueup.position.v1.access_service_pb2_grpc import AccessServiceStub
 from trueup.position.v1.position_service_pb2_grpc import PositionServiceStub
 from trueup.position.v1.reconciliation_log_service_pb2_grpc import ReconciliationLogServiceStub
 from trueup.types.v1 import drift_pb2
@@ -28,20 +30,25 @@ DEADLINE_S = 30.0
 
 
 class Client:
-    """Calls RPCs of both services by name, with fields as keyword arguments. Raises RpcError."""
+    """Calls RPCs of the services by name, with fields as keyword arguments. Raises RpcError."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stubs = {pb: PositionServiceStub(channel), log_pb: ReconciliationLogServiceStub(channel)}
+    def __init__(self, channel: grpc.aio.Channel, key: str = "") -> None:
+        self._stubs = {
+            pb: PositionServiceStub(channel),
+            log_pb: ReconciliationLogServiceStub(channel),
+            access_pb: AccessServiceStub(channel),
+        }
+        self.metadata = (("authorization", f"Bearer {key}"),) if key else ()
 
     def method(self, name: str) -> tuple[Any, Any]:
         """The stub's method and its request type."""
-        module = pb if hasattr(pb, f"{name}Request") else log_pb
+        module = next(module for module in self._stubs if hasattr(module, f"{name}Request"))
         return getattr(self._stubs[module], name), getattr(module, f"{name}Request")
 
     async def call(self, name: str, /, **fields: Any) -> Any:
         method, request_type = self.method(name)
         try:
-            return await method(request_type(**fields), timeout=DEADLINE_S)
+            return await method(request_type(**fields), timeout=DEADLINE_S, metadata=self.metadata)
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from None
 
@@ -57,7 +64,7 @@ class Client:
     async def watching(self, name: str = "WatchPositions", **fields: Any):
         """A stream, with ``next()`` that has a deadline."""
         method, request_type = self.method(name)
-        async with watch(method(request_type(**fields))) as messages:
+        async with watch(method(request_type(**fields), metadata=self.metadata)) as messages:
             yield Stream(messages)
 
     async def open(self, symbol: str = "BTC", size: str = "1", price: str = "100", **fields: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -76,8 +76,17 @@ class History:
         async with self._store.reading() as connection:
             return await connection.fetchval("SELECT coalesce(min(revision), 0) FROM events") or 0
 
-    async def events(self, subject: UUID | None, filters: Mapping[str, str], after: int, limit: int) -> list[Event]:
-        """Position events after a revision, oldest first; ``filters`` are on the position's key and asset."""
+    async def events(
+        self,
+        subject: UUID | None,
+        filters: Mapping[str, str],
+        after: int,
+        limit: int,
+        accounts: Collection[str] | None = None,
+    ) -> list[Event]:
+        """Position events after a revision, oldest first; ``filters`` are on the position's key and asset. Only of
+        some ``accounts``, or of all.
+        """
         conditions = ["e.revision > $1", "e.type LIKE 'position.%'"]
         arguments: list[Any] = [after]
         if subject is not None:
@@ -93,6 +102,7 @@ class History:
                     "e.subject IN (SELECT subject FROM events WHERE type IN ('position.opened', 'position.opening')"
                     f" AND body::json #>> '{{after,{name}}}' = ${len(arguments)})"
                 )
+        _only(accounts, conditions, arguments, "e.account")
         query = _WITH_BEFORE.format(condition=" AND ".join(conditions), limit=limit)
         async with self._store.reading() as connection:
             return [_event(row) for row in await connection.fetch(query, *arguments)]
@@ -123,16 +133,23 @@ class History:
             return [codec.position_from_json(json.loads(row["body"])["after"]) async for row in cursor]
 
     async def positions(
-        self, filters: Mapping[str, str], statuses: Sequence[str], after: UUID | None, limit: int
+        self,
+        filters: Mapping[str, str],
+        statuses: Sequence[str],
+        after: UUID | None,
+        limit: int,
+        accounts: Collection[str] | None = None,
     ) -> list[Position]:
         """Positions of the tables in the order of their ids, which is the order they were opened in."""
-        conditions, arguments = ["status = ANY($1)"], [list(statuses)]
+        conditions: list[str] = ["status = ANY($1)"]
+        arguments: list[Any] = [list(statuses)]
+        _only(accounts, conditions, arguments)
         for name, value in filters.items():
             if value:
-                arguments.append(value)  # type: ignore[arg-type]
+                arguments.append(value)
                 conditions.append(f"{name} = ${len(arguments)}")
         if after is not None:
-            arguments.append(after)  # type: ignore[arg-type]
+            arguments.append(after)
             conditions.append(f"position_id > ${len(arguments)}")
         query = f"SELECT * FROM positions WHERE {' AND '.join(conditions)} ORDER BY position_id LIMIT {limit}"
         async with self._store.reading() as connection:
@@ -173,12 +190,19 @@ class History:
         return codec.drift_from_row(row) if row else None
 
     async def drifts(
-        self, filters: Mapping[str, str], kinds: Sequence[str], statuses: Sequence[str], before: int, limit: int
+        self,
+        filters: Mapping[str, str],
+        kinds: Sequence[str],
+        statuses: Sequence[str],
+        before: int,
+        limit: int,
+        accounts: Collection[str] | None = None,
     ) -> list[Drift]:
         """Cases, newest first, whose last event came before a revision (0: any)."""
         conditions = ["status = ANY($1)", "(cardinality($2::text[]) = 0 OR kind = ANY($2))"]
         conditions.append("($3::bigint = 0 OR revision < $3)")
         arguments: list[Any] = [list(statuses), list(kinds), before]
+        _only(accounts, conditions, arguments)
         for name, value in filters.items():
             if value:
                 arguments.append(value)
@@ -222,6 +246,15 @@ class History:
             if (stray := await connection.fetchval(strays, head["revision"])) is not None:
                 return Verdict(checked, stray, "the event was never committed: it stands outside of the history")
         return Verdict(checked)
+
+
+def _only(
+    accounts: Collection[str] | None, conditions: list[str], arguments: list[Any], column: str = "account"
+) -> None:
+    """Adds the condition that a row is of one of the accounts."""
+    if accounts is not None:
+        arguments.append(list(accounts))
+        conditions.append(f"{column} = ANY(${len(arguments)})")
 
 
 async def _hash_before(connection: asyncpg.Connection, first: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import BYTEA, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TIMESTAMP
 
 metadata = sa.MetaData()
 
@@ -219,4 +219,24 @@ leases = sa.Table(
     _text("holder"),
     sa.Column("expires_at", _TIME, nullable=False),
     sa.Column("fence", sa.BigInteger, nullable=False),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    _text("name"),
+    sa.Column("scopes", ARRAY(sa.SmallInteger), nullable=False),
+    sa.Column("accounts", ARRAY(sa.Text)),  # NULL: every account
+    sa.Column("digest", BYTEA, nullable=False),
+    sa.Column("created_at", _TIME, nullable=False),
+    _text("created_by"),
+    sa.Column("expires_at", _TIME),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("previous_digest", BYTEA),
+    sa.Column("previous_until", _TIME),
+    sa.Column("rotated_at", _TIME),
+    sa.Column("revoked_at", _TIME),
+    _text("revoked_by"),
+    sa.Index("one_live_key_name", "name", unique=True, postgresql_where=sa.text("revoked_at IS NULL")),
 )

@@ -70,7 +70,7 @@ def valid(descriptor: Descriptor) -> Message:
         elif field.message_type is not None:
             getattr(made, field.name).append(valid(field.message_type))
         elif field.enum_type is not None:
-            setattr(made, field.name, max(value.number for value in field.enum_type.values))
+            put(made, field, max(value.number for value in field.enum_type.values))
         elif field.cpp_type != FieldDescriptor.CPPTYPE_STRING:
             setattr(made, field.name, max(1, rules.int32.gte, rules.int64.gte))
         else:
@@ -115,6 +115,7 @@ def put(message: Any, field: FieldDescriptor, value: Any) -> None:
     if is_time(field):
         getattr(message, field.name).CopyFrom(value)
     elif field.is_repeated:
+        message.ClearField(field.name)
         getattr(message, field.name).append(value)
     else:
         setattr(message, field.name, value)

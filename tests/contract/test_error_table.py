@@ -9,6 +9,8 @@ import grpc
 import pytest
 from google.protobuf import message_factory
 from trueup.position.v1 import (
+    access_service_pb2,
+    access_service_pb2_grpc,
     position_service_pb2,
     position_service_pb2_grpc,
     reconciliation_log_service_pb2,
@@ -17,6 +19,7 @@ from trueup.position.v1 import (
 from trueup.reconciler.v1 import reconciler_service_pb2, reconciler_service_pb2_grpc
 
 from grpckit.errors import REASONS, from_rpc
+from position_service.access_servicer import AccessServicer
 from position_service.log_servicer import ReconciliationLogServicer
 from position_service.servicer import PositionServicer
 from reconciler_service.app import ReconcilerApp
@@ -42,6 +45,11 @@ CONTRACTS = (
         reconciliation_log_service_pb2.DESCRIPTOR.services_by_name["ReconciliationLogService"],
         ReconciliationLogServicer,
         reconciliation_log_service_pb2_grpc.ReconciliationLogServiceServicer,
+    ),
+    Contract(
+        access_service_pb2.DESCRIPTOR.services_by_name["AccessService"],
+        AccessServicer,
+        access_service_pb2_grpc.AccessServiceServicer,
     ),
     Contract(
         reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"],

@@ -66,6 +66,7 @@ async def test_migrations_and_tables_agree(database):
     assert [d for d in differences if "alembic_version" not in str(d)] == []
     assert {name: text.split(" WHERE ")[1] for name, text in partial} == {
         "events_openings": "(type = ANY (ARRAY['position.opened'::text, 'position.opening'::text]))",
+        "one_live_key_name": "(revoked_at IS NULL)",
         "one_live_position": "(closed_at IS NULL)",
         "one_open_drift": "(status <> 'RESOLVED'::text)",
         "positions_ended": "(closed_at IS NOT NULL)",

@@ -112,3 +112,14 @@ def test_the_request_id_is_on_every_line_of_a_call(lines):
     inside, outside = (json.loads(line) for line in read())
     assert inside["request_id"] == "r-1"
     assert "request_id" not in outside
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("key trueup_k7mabc2_" + "A-b_9" * 8 + "!", "key trueup_k7mabc2_***!"),
+        ("trueup_cli/app.py and trueup_position", "trueup_cli/app.py and trueup_position"),
+    ],
+)
+def test_api_keys_are_masked_wherever_they_stand(text, shown):
+    assert log.mask(text) == shown

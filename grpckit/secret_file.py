@@ -1,0 +1,79 @@
+"""Secrets in files: read only when nobody else can, made only for ourselves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from grpckit.errors import StartupError
+
+_MOST_BYTES = 64 * 1024
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def require_private(path: Path, name: str) -> None:
+    """Raises StartupError when others than the owner may read or change a file. `name` is the setting that names it."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        raise StartupError(f"{name}: cannot read {path}: {error.strerror}") from None
+    if mode & _OTHERS:
+        raise StartupError(f"{name}: {path} holds a secret and others may read it: chmod 600 {path}")
+
+
+def read_secret(path: Path, name: str) -> str:
+    """Reads a secret, without the spaces around it. Raises StartupError that never repeats it."""
+    path = path.expanduser()
+    require_private(path, name)
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MOST_BYTES).decode().strip()
+    except OSError as error:
+        raise StartupError(f"{name}: cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise StartupError(f"{name}: {path} is not text") from None
+    if not text:
+        raise StartupError(f"{name}: {path} is empty")
+    return text
+
+
+def secret_of(given: SecretStr, path: Path | None, name: str) -> str:
+    """The secret that a setting gives, or the file that `name`_FILE gives; empty for neither. Raises StartupError."""
+    if given and path is not None:
+        raise StartupError(f"set {name} or {name}_FILE, not both")
+    return given.get_secret_value() if path is None else read_secret(path, f"{name}_FILE")
+
+
+def keep_secret(path: Path) -> str:
+    """Reads the secret in a file of ours, which is made with a new random one when there is none yet.
+
+    Who comes at the same time gets the same. Raises StartupError.
+    """
+    with contextlib.suppress(FileExistsError):
+        if not path.exists():
+            write_private(path, secrets.token_urlsafe(32) + "\n")
+    return read_secret(path, str(path.name))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a new file that only we can read: whole or not at all. Raises FileExistsError, StartupError."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(draft, path)
+        finally:
+            draft.unlink()
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise StartupError(f"cannot write {path}: {error.strerror}") from None

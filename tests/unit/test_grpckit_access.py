@@ -1,0 +1,150 @@
+"""Keys at the door: known ones at once, new ones after a look, revoked ones not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import grpc
+import pytest
+
+from grpckit.access import Access, Grant, Identified, presented
+from grpckit.caller import Caller
+from grpckit.errors import RpcError
+
+BOT = Grant("k", "bot", frozenset({1}), frozenset({"main"}))
+AWAY = RpcError(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", "away")
+
+
+@dataclass
+class Keeping:
+    """A keeper that is told what it knows, and counts what it is asked. The clock is its own."""
+
+    known: dict[str, Identified] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    is_away: bool = False
+    now: float = 1000.0
+
+    async def identify(self, key: str) -> Identified | None:
+        self.asked.append(key)
+        if self.is_away:
+            raise AWAY
+        return self.known.get(key)
+
+    async def grants(self) -> dict[str, Grant]:
+        if self.is_away:
+            raise AWAY
+        return {one.grant.key_id: one.grant for one in self.known.values()}
+
+
+@pytest.fixture
+def keeper() -> Keeping:
+    return Keeping({"secret": Identified(BOT, 0)})
+
+
+@pytest.fixture
+async def access(keeper: Keeping) -> Access:
+    made = Access(keeper, trust_s=25.0, clock=lambda: keeper.now)
+    await made.refresh()
+    return made
+
+
+async def came(access: Access, key: str = "secret") -> Caller:
+    who = access([("x-api-key", key)])
+    return who if isinstance(who, Caller) else await who
+
+
+async def refused(access: Access, key: str = "secret") -> str:
+    with pytest.raises(RpcError) as caught:
+        await came(access, key)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("metadata", "key"),
+    [
+        ([], ""),
+        ([("x-api-key", "a")], "a"),
+        ([("authorization", "Bearer a")], "a"),
+        ([("authorization", "bearer  a ")], "a"),
+        ([("authorization", "Basic a")], ""),
+        ([("authorization", "Bearer a"), ("x-api-key", "b")], "b"),
+        ([("authorization", b"Bearer a"), ("x-api-key", b"b")], ""),
+    ],
+)
+def test_a_key_is_presented_in_one_of_two_headers(metadata, key):
+    assert presented(metadata) == key
+
+
+async def test_a_key_is_looked_up_once(access: Access, keeper: Keeping):
+    assert await came(access) == Caller("bot/k", BOT.scopes, BOT.accounts, "k", 0)
+    assert isinstance(access([("authorization", "Bearer secret")]), Caller)  # at once
+    assert keeper.asked == ["secret"]
+
+
+async def test_no_key_and_unknown_keys_are_refused(access: Access, keeper: Keeping):
+    with pytest.raises(RpcError, match="an API key is needed"):
+        access([])
+    assert [await refused(access, "guess") for _ in range(3)] == ["NO_CREDENTIALS"] * 3
+    assert await refused(access, "x" * 1000) == "NO_CREDENTIALS"
+    assert keeper.asked == ["guess"]  # not again and again
+    keeper.now += 6
+    await refused(access, "guess")
+    assert keeper.asked == ["guess"] * 2
+
+
+async def test_a_revoked_key_is_refused_after_the_next_look_and_its_streams_end(access: Access, keeper: Keeping):
+    who, ended = await came(access), []
+    access.end_streams = lambda why: ended.append(why(who))
+    assert (access.objection(None), access.objection(Caller("anonymous")), access.objection(who)) == (None, None, None)
+    keeper.known.clear()
+    assert await came(access) == who
+    await access.refresh()
+    assert [error.reason for error in ended] == ["NO_CREDENTIALS"]
+    assert await refused(access) == "NO_CREDENTIALS"
+
+
+async def test_a_key_that_may_something_else_now_is_looked_up_again(access: Access, keeper: Keeping):
+    await came(access)
+    less = replace(BOT, scopes=frozenset({2}))
+    keeper.known["secret"] = Identified(less, 0)
+    await access.refresh()
+    assert (await came(access)).scopes == less.scopes
+
+
+async def test_a_key_expires_between_two_looks(keeper: Keeping):
+    keeper.known["secret"] = Identified(replace(BOT, expires_at=keeper.now + 5), 0)
+    access = Access(keeper, clock=lambda: keeper.now)
+    await access.refresh()
+    who = await came(access)
+    keeper.now += 5
+    assert access.objection(who).reason == "NO_CREDENTIALS"
+    assert await refused(access) == "NO_CREDENTIALS"
+
+
+async def test_of_a_rotated_key_the_old_secret_lasts_as_long_as_it_was_given(access: Access, keeper: Keeping):
+    old = await came(access)
+    rotated = replace(BOT, generation=1, previous_until=keeper.now + 10)
+    keeper.known = {"secret": Identified(rotated, 0), "new": Identified(rotated, 1)}
+    await access.refresh()
+    new = await came(access, "new")
+    assert (new.generation, await came(access), access.objection(old)) == (1, old, None)
+    keeper.now += 10
+    assert (access.objection(old).reason, access.objection(new)) == ("NO_CREDENTIALS", None)
+    assert await refused(access) == "NO_CREDENTIALS"
+    assert await came(access, "new") == new
+    # The secret before the one before is nobody's, whatever the overlap.
+    assert replace(rotated, generation=2, previous_until=float("inf")).until(0) == 0
+
+
+async def test_who_cannot_be_asked_about_is_refused_before_a_revocation_is_missed(access: Access, keeper: Keeping):
+    who = await came(access)
+    keeper.is_away = True
+    keeper.now += 24
+    assert (await came(access), access.objection(who)) == (who, None)
+    keeper.now += 1
+    assert access.objection(who).reason == "STORE_UNAVAILABLE"
+    assert await refused(access) == "STORE_UNAVAILABLE"
+    keeper.is_away = False
+    await access.refresh()
+    assert access.objection(who) is None
+    assert await came(access) == who
