@@ -135,12 +135,12 @@ class Access:
     async def run(self) -> None:
         """Stays current until cancelled."""
         while True:
-            await asyncio.sleep(self._refresh_s)
             try:
                 await self.refresh()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next look may succeed
                 self._log.warning("the API keys could not be read", error=str(error))
                 self.end_streams(self.objection)
+            await asyncio.sleep(self._refresh_s)
 
     async def refresh(self) -> None:
         """Asks for the keys that are valid, and ends the streams of those that no longer are. Raises as the keeper."""

@@ -6,14 +6,22 @@ the caller may see", or an account that they know of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from grpckit.caller import caller
+from grpckit.caller import accounts_in_sight, caller
 from grpckit.errors import RpcError
+
+
+class _OfAccount(Protocol):
+    @property
+    def account(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=_OfAccount)
 
 _FIELDS = frozenset({"account", "accounts"})
 
@@ -55,6 +63,12 @@ def require_every_account() -> None:
     """Raises ACCOUNT_FORBIDDEN for a caller that is limited to some: for what concerns all of them at once."""
     if caller().accounts is not None:
         raise account_forbidden("*")
+
+
+def own(rows: Iterable[Row]) -> list[Row]:
+    """The messages whose `account` who makes the current call may see."""
+    accounts = accounts_in_sight()
+    return [row for row in rows if accounts is None or row.account in accounts]
 
 
 def _plan(descriptor: _Descriptor, above: tuple[str, ...]) -> _Plan:

@@ -51,6 +51,11 @@ def caller() -> Caller:
     return _caller.get()
 
 
+def accounts_in_sight() -> frozenset[str] | None:
+    """Returns the accounts that who makes the current call may see. None: all, as for what we do by ourselves."""
+    return _caller.get(ANONYMOUS).accounts
+
+
 def request_id() -> str:
     """Returns the x-request-id of the current call, to be passed on; empty when it brought none."""
     return _request_id.get()
@@ -69,12 +74,12 @@ def tag(identifier: str) -> None:
 def on_behalf(actor: str = "") -> tuple[tuple[str, str], ...]:
     """Makes the metadata that says for whom a call to another service is: ``actor``, or who makes the current call.
 
-    A caller who may see some accounts only sees no others through us either.
+    A caller who may see some accounts only sees no others through us either; what is done for an ``actor`` is our own.
     """
     who = _caller.get(ANONYMOUS)
     name = actor or who.actor
     named = ((ON_BEHALF_OF, name),) if name != ANONYMOUS.actor and _NAME.fullmatch(name) else ()
-    return named if who.accounts is None else (*named, (FOR_ACCOUNTS, ",".join(sorted(who.accounts))))
+    return named if actor or who.accounts is None else (*named, (FOR_ACCOUNTS, ",".join(sorted(who.accounts))))
 
 
 def speaking_for(who: Caller, metadata: Metadata) -> Caller:

@@ -14,11 +14,15 @@ from trueup.reconciler.v1.reconciler_service_pb2_grpc import add_ReconcilerServi
 from trueup.types.v1 import drift_pb2
 
 from grpckit import log as logs
+from grpckit.access import Access
+from grpckit.caller import anonymous
 from grpckit.channel import connect
 from grpckit.guard import Guard
+from grpckit.keyed import keyed
 from grpckit.listen import Listen
 from grpckit.rest.server import HttpServer, from_settings
 from grpckit.rest.upstream import Upstream
+from grpckit.secret_file import secret_of
 from grpckit.server import Server, Service
 from reconciler_service import convert
 from reconciler_service.allocation import Targets
@@ -32,6 +36,7 @@ from reconciler_service.evidence import Search
 from reconciler_service.feed import Feed
 from reconciler_service.findings import Kind
 from reconciler_service.health import Health
+from reconciler_service.keys import Keeper
 from reconciler_service.lease import Lease
 from reconciler_service.mark_feed import MarkFeed
 from reconciler_service.opening import listed, open_venues
@@ -66,8 +71,9 @@ class ReconcilerApp:
         self._settings = settings
         self._venues = list(opened)
         # Streams have a connection of their own: however many there are, a run can be recorded.
-        self._calls = connect(settings.position_address)
-        self._streams = connect(settings.position_address, watching=True)
+        key = secret_of(settings.position_key, settings.position_key_file, "POSITION_KEY")
+        self._calls = keyed(connect(settings.position_address), key)
+        self._streams = keyed(connect(settings.position_address, watching=True), key)
         book = Book(self._calls)
         desks = [_desk(venue) for venue in self._venues]
         how = rules(settings)
@@ -93,10 +99,14 @@ class ReconcilerApp:
         self.runner.then = Enforcer(resolver, self.runner).act
         servicer = ReconcilerServicer(self.runner, book, relay, self._health, shares, resolver, self.is_active)
         service = Service(SERVICES[0], add_ReconcilerServiceServicer_to_server, servicer)
+        self._access = Access(Keeper(self._calls)) if settings.keys_required(settings.reconciler_listen) else None
+        guard = Guard(translate=translate, authenticate=self._access or anonymous, limits=settings.limits)
+        if self._access is not None:
+            self._access.end_streams = guard.end_streams
         self._server = Server(
             settings.reconciler_listen,
             [service],
-            Guard(translate=translate, limits=settings.limits),
+            guard,
             limits=settings.limits,
             insecure=settings.insecure,
             drain_wait_s=settings.drain_wait,
@@ -120,6 +130,8 @@ class ReconcilerApp:
         oldest = timedelta(seconds=settings.state_max_age)
         marks = MarkFeed(lambda: self.runner.desks, Book(self._calls), settings.mark_interval, oldest, self.is_active)
         self._tasks.append(asyncio.create_task(marks.run()))
+        if self._access is not None:
+            self._tasks.append(asyncio.create_task(self._access.run()))
         for task in self._tasks:
             task.add_done_callback(_report)
         for desk in self.runner.desks:

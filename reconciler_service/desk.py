@@ -45,6 +45,10 @@ class Desk:
     never_kept: set[str] = field(default_factory=set)  # symbols held in optional scopes that the book was asked about
     reads: dict[str, tuple[ScopeReading, Snapshot]] = field(default_factory=dict)  # each scope's last good one
 
+    @property
+    def account(self) -> str:
+        return self.health.account
+
     async def snapshot(self, timeout_s: float, clock: Callable[[], datetime]) -> Snapshot:
         """Read the venue. Never raises: what goes wrong is a snapshot of failed scopes that says so."""
         requested_at, began = clock(), asyncio.get_running_loop().time()

@@ -16,6 +16,7 @@ import structlog
 from trueup.position.v1 import reconciliation_log_service_pb2, reconciliation_log_service_pb2_grpc
 from trueup.types.v1 import drift_pb2
 
+from grpckit.caller import on_behalf
 from grpckit.channel import follow
 from grpckit.errors import RpcError
 
@@ -75,11 +76,13 @@ class Feed:
     ) -> AsyncGenerator[Response, None]:
         """A stream of the Position service that never ends; with ``include_open`` it begins with the open cases."""
 
+        metadata = on_behalf()  # a subscriber sees what it may; nobody calls for the feed itself
+
         def start(revision: int) -> grpc.aio.UnaryStreamCall[Request, Response]:
             asked = Request()
             asked.CopyFrom(request)
             asked.after_revision, asked.include_open = revision, include_open and not revision
-            return self._log.WatchDrifts(asked)
+            return self._log.WatchDrifts(asked, metadata=metadata)
 
         def reset(error: RpcError, revision: int) -> None:
             _log.info("drift stream resumes", after_revision=revision, error=str(error))

@@ -11,6 +11,7 @@ from trueup.position.v1 import reconciliation_log_service_pb2, reconciliation_lo
 from trueup.reconciler.v1 import reconciler_service_pb2
 from trueup.types.v1 import drift_pb2, types_pb2
 
+from grpckit.accounts import own
 from grpckit.errors import RpcError, Violation, invalid
 from reconciler_service.feed import AGAIN_S, Feed, Request, Response
 
@@ -61,7 +62,9 @@ class Relay:
         now = asyncio.get_running_loop().time
         due = now() + self._progress_s
         while self._feed.covers(cursor):
-            events = [event for event in self._feed.after(cursor) if _matches(asked, event.drift)]
+            events = [
+                event for event in self._feed.after(cursor) if _matches(asked, event.drift) and own((event.drift,))
+            ]
             cursor = max(cursor, self._feed.revision)
             if events:
                 yield Answer(phase=types_pb2.STREAM_PHASE_EVENTS, revision=cursor, events=events)
@@ -112,11 +115,11 @@ class Relay:
             revision=response.revision,
             events=events,
             snapshot_end=response.snapshot_end,
-            venues=self._venues() if response.phase == types_pb2.STREAM_PHASE_PROGRESS else (),
+            venues=own(self._venues()) if response.phase == types_pb2.STREAM_PHASE_PROGRESS else (),
         )
 
     def _progress(self, revision: int) -> Answer:
-        return Answer(phase=types_pb2.STREAM_PHASE_PROGRESS, revision=revision, venues=self._venues())
+        return Answer(phase=types_pb2.STREAM_PHASE_PROGRESS, revision=revision, venues=own(self._venues()))
 
 
 async def _ended(task: asyncio.Future[Response]) -> None:

@@ -23,6 +23,7 @@ from trueup.position.v1 import reconciliation_log_service_pb2 as log_pb2
 from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.types.v1 import drift_pb2
 
+from grpckit.caller import on_behalf
 from grpckit.errors import RpcError, from_rpc
 from reconciler_service import convert, convert_correct
 from reconciler_service.book import Book
@@ -148,7 +149,7 @@ class Resolver:
         self, asked: pb.ResolveDriftRequest, resolution: str, *, checks_revision: bool = True
     ) -> log_pb2.GetDriftResponse:
         """Read the case. Raises RpcError unless it is open and as expected, or was resolved by this very action."""
-        found = await self._book.log.GetDrift(log_pb2.GetDriftRequest(drift_id=asked.drift_id))
+        found = await self._book.log.GetDrift(log_pb2.GetDriftRequest(drift_id=asked.drift_id), metadata=on_behalf())
         drift = found.drift
         if drift.status == drift_pb2.DRIFT_STATUS_RESOLVED:
             if resolution and drift.resolution == resolution and not asked.dry_run:
@@ -296,7 +297,7 @@ class Resolver:
             # Another Reconciler's cycle may have seen that both agree again, and ended it.
             if not resolution or from_rpc(error).reason != "ILLEGAL_TRANSITION":
                 raise
-            return await self._book.log.GetDrift(log_pb2.GetDriftRequest(drift_id=asked.drift_id))
+            return await self._book.log.GetDrift(log_pb2.GetDriftRequest(drift_id=asked.drift_id), metadata=on_behalf())
 
 
 def _stale(what: str, expected: int, actual: int) -> RpcError:

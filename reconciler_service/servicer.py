@@ -14,10 +14,13 @@ from trueup.reconciler.v1 import reconciler_service_pb2 as pb2
 from trueup.reconciler.v1 import reconciler_service_pb2_grpc
 from trueup.types.v1 import drift_pb2, types_pb2
 
+from grpckit.accounts import account_forbidden, own
+from grpckit.caller import caller, on_behalf
 from grpckit.errors import RpcError, from_rpc, invalid
 from reconciler_service import convert, convert_allocation
 from reconciler_service.allocation import Targets, allocate, by_venue, exposures, restoring
 from reconciler_service.book import PAGE, Book
+from reconciler_service.convert import Overviewed
 from reconciler_service.health import State
 from reconciler_service.portfolio import seen_at_venues
 from reconciler_service.relay import Relay
@@ -25,6 +28,7 @@ from reconciler_service.resolver import Resolver
 from reconciler_service.runner import Order, Runner
 
 _KEPT: list[Any] = drift_pb2.DriftStatus.values()[2:]  # a suspicion is nobody's case yet
+_OURS = frozenset({"NO_CREDENTIALS", "SCOPE_MISSING"})  # said of us, not of who calls us
 _PING_S = 2.0  # a status is wanted soon, and that nothing answers is a status
 
 
@@ -33,6 +37,11 @@ def translate(error: Exception) -> RpcError | None:
     if not isinstance(error, grpc.aio.AioRpcError):
         return None
     known = from_rpc(error)
+    if known.reason in _OURS:
+        message = (
+            "the Position service refuses the Reconciler's own key: set POSITION_KEY to one of every scope and account"
+        )
+        return RpcError(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", message, retry_after_s=10.0)
     if known.reason:
         return known
     if known.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
@@ -42,6 +51,11 @@ def translate(error: Exception) -> RpcError | None:
         message = "the Position service is older than this Reconciler: upgrade it first"
         return RpcError(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", message, retry_after_s=5.0)
     return None
+
+
+def _newest() -> log_pb2.ListRunsRequest:
+    """Asks for the last run. Of the last few, for who may see some accounts only: not every run is about them."""
+    return log_pb2.ListRunsRequest(page_size=1 if caller().accounts is None else 20)
 
 
 class ReconcilerServicer(reconciler_service_pb2_grpc.ReconcilerServiceServicer):
@@ -67,32 +81,40 @@ class ReconcilerServicer(reconciler_service_pb2_grpc.ReconcilerServiceServicer):
         self._venues = venues
 
     async def Reconcile(self, request: pb2.ReconcileRequest, context: Any) -> pb2.ReconcileResponse:
-        order = Order(frozenset(request.venues), frozenset(request.accounts), request.dry_run)
+        seen = caller().accounts
+        accounts = frozenset(request.accounts) or seen or frozenset()
+        if seen is not None and not accounts:
+            raise account_forbidden("*")
+        order = Order(frozenset(request.venues), accounts, request.dry_run)
         result = await self._runner.reconcile(order)
         results = (result, *result.others)
         answer = pb2.ReconcileResponse(
             run=result.run,
             other_runs=[one.run for one in result.others],
-            drifts=[drift for one in results for drift in one.drifts],
+            drifts=own(drift for one in results for drift in one.drifts),
             revision=max(one.revision for one in results),
             timestamp=max((one.run.finished_at for one in results), key=lambda at: at.ToNanoseconds()),
         )
-        return convert.with_overview(answer, self._runner.overview)
+        return self._with_overview(answer)
+
+    def _with_overview(self, answer: Overviewed) -> Overviewed:
+        """What the venues hold is summed over all accounts: it is not for who may see some only."""
+        return answer if caller().accounts is not None else convert.with_overview(answer, self._runner.overview)
 
     async def GetStatus(self, request: pb2.GetStatusRequest, context: Any) -> pb2.GetStatusResponse:
-        runner, source = self._runner, self._runner.source
+        runner, source, sees_all = self._runner, self._runner.source, caller().accounts is None
         status = pb2.GetStatusResponse(
             timestamp=convert.stamp(datetime.now(UTC)),
             active=self._is_active(),
-            venues=self._venues(),
-            suspected=runner.suspected,
+            venues=own(self._venues()),
+            suspected=runner.suspected if sees_all else 0,
             interval_ms=round(runner.interval_s * 1_000),
             source=convert.source(source) if source else types_pb2.SOURCE_UNSPECIFIED,
-            last_run=runner.last.run if runner.last else None,
+            last_run=runner.last.run if runner.last and sees_all else None,
         )
-        convert.with_overview(status, runner.overview)
+        self._with_overview(status)
         try:
-            newest = await self._log.ListRuns(log_pb2.ListRunsRequest(page_size=1), timeout=_PING_S)
+            newest = await self._log.ListRuns(_newest(), timeout=_PING_S, metadata=on_behalf())
             status.open_drifts = await self._count_open()
         except grpc.aio.AioRpcError:
             return status
@@ -105,39 +127,39 @@ class ReconcilerServicer(reconciler_service_pb2_grpc.ReconcilerServiceServicer):
         """The open cases now: people move them between runs."""
         count, request = 0, log_pb2.ListDriftsRequest(page_size=PAGE)
         while True:
-            page = await self._log.ListDrifts(request, timeout=_PING_S)
+            page = await self._log.ListDrifts(request, timeout=_PING_S, metadata=on_behalf())
             count += len(page.drifts)
             if not page.next_page_token:
                 return count
             request.page_token = page.next_page_token
 
     async def GetLastRun(self, request: pb2.GetLastRunRequest, context: Any) -> pb2.GetLastRunResponse:
-        newest = await self._log.ListRuns(log_pb2.ListRunsRequest(page_size=1))
+        newest = await self._log.ListRuns(_newest(), metadata=on_behalf())
         if not newest.runs:
             raise RpcError(grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND", "no run has finished yet")
         run = newest.runs[0]
-        return convert.with_overview(pb2.GetLastRunResponse(run=run, timestamp=run.finished_at), self._runner.overview)
+        return self._with_overview(pb2.GetLastRunResponse(run=run, timestamp=run.finished_at))
 
     async def ListRuns(self, request: pb2.ListRunsRequest, context: Any) -> pb2.ListRunsResponse:
-        listed = await self._log.ListRuns(convert.copied(log_pb2.ListRunsRequest(), request))
+        listed = await self._log.ListRuns(convert.copied(log_pb2.ListRunsRequest(), request), metadata=on_behalf())
         return convert.copied(pb2.ListRunsResponse(), listed)
 
     async def ValidateAllocation(
         self, request: pb2.ValidateAllocationRequest, context: Any
     ) -> pb2.ValidateAllocationResponse:
-        booked = exposures((await self._book.read()).positions, request.account)
-        seen = seen_at_venues(self._runner.desks, request.account)
+        booked = own(exposures((await self._book.read()).positions, request.account))
+        seen = seen_at_venues(own(self._runner.desks), request.account)
         held = [one for one in booked if one.venue not in seen]
         held += [one for venue in seen.values() for one in venue.held]
         total = Decimal(request.portfolio_value) if request.portfolio_value else None
         made = allocate(by_venue(held), self._targets, total)
         trades = () if made.is_within else restoring(made, held)
-        configured = {one.venue for one in self._runner.venues if one.state is not State.UNCONFIGURED}
+        configured = {one.venue for one in own(self._runner.venues) if one.state is not State.UNCONFIGURED}
         basis = convert_allocation.Basis({venue: one.at for venue, one in seen.items()}, by_venue(booked), configured)
         return convert_allocation.answer(made, self._targets, trades, basis)
 
     async def ListDrifts(self, request: pb2.ListDriftsRequest, context: Any) -> pb2.ListDriftsResponse:
-        listed = await self._log.ListDrifts(convert.copied(log_pb2.ListDriftsRequest(), request))
+        listed = await self._log.ListDrifts(convert.copied(log_pb2.ListDriftsRequest(), request), metadata=on_behalf())
         return convert.copied(pb2.ListDriftsResponse(), listed)
 
     async def ListDriftHistory(
@@ -145,10 +167,10 @@ class ReconcilerServicer(reconciler_service_pb2_grpc.ReconcilerServiceServicer):
     ) -> pb2.ListDriftHistoryResponse:
         asked = convert.copied(log_pb2.ListDriftsRequest(), request)
         asked.statuses.extend(() if request.statuses else _KEPT)
-        return convert.copied(pb2.ListDriftHistoryResponse(), await self._log.ListDrifts(asked))
+        return convert.copied(pb2.ListDriftHistoryResponse(), await self._log.ListDrifts(asked, metadata=on_behalf()))
 
     async def GetDrift(self, request: pb2.GetDriftRequest, context: Any) -> pb2.GetDriftResponse:
-        found = await self._log.GetDrift(convert.copied(log_pb2.GetDriftRequest(), request))
+        found = await self._log.GetDrift(convert.copied(log_pb2.GetDriftRequest(), request), metadata=on_behalf())
         return convert.copied(pb2.GetDriftResponse(), found)
 
     async def AcknowledgeDrift(
@@ -185,4 +207,4 @@ class ReconcilerServicer(reconciler_service_pb2_grpc.ReconcilerServiceServicer):
                 yield answer
 
     async def ListVenues(self, request: pb2.ListVenuesRequest, context: Any) -> pb2.ListVenuesResponse:
-        return pb2.ListVenuesResponse(venues=self._venues())
+        return pb2.ListVenuesResponse(venues=own(self._venues()))

@@ -581,7 +581,8 @@ async def test_accounts_are_passed_on(own, named, left):
         with pytest.raises(RpcError, match="every account"):
             require_every_account()
         seen.append(caller().accounts)
-        seen.append(dict(on_behalf("ann"))[FOR_ACCOUNTS])
+        assert FOR_ACCOUNTS not in dict(on_behalf("policy:SIZE"))
+        seen.append(dict(on_behalf())[FOR_ACCOUNTS])
         return pb.GetPositionResponse()
 
     who = Caller("bot", None, None if own is None else frozenset(own))

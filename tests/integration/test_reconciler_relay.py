@@ -201,7 +201,7 @@ class Torn:
     def __init__(self, *streams: list[log_pb2.WatchDriftsResponse]) -> None:
         self._streams = list(streams)
 
-    def WatchDrifts(self, request: Any) -> Any:
+    def WatchDrifts(self, request: Any, metadata: Any = ()) -> Any:
         messages = self._streams.pop(0) if self._streams else None
 
         class Call:
