@@ -66,6 +66,21 @@ class Settings(BaseSettings):
         default="auto", description="API keys: auto needs them off loopback, unless INSECURE."
     )
     insecure: bool = Field(default=False, description="Listen off loopback without TLS, and without keys.")
+    tls_cert_file: Path | None = Field(
+        default=None, description="Certificate chain to serve with, PEM; read again when it changes."
+    )
+    tls_key_file: Path | None = Field(default=None, description="Its private key, mode 0600.")
+    tls_client_ca_file: Path | None = Field(
+        default=None, description="CA of the callers' certificates; who has none is refused (mTLS)."
+    )
+    tls_ca_file: Path | None = Field(
+        default=None, description="CA of the services that are called; without it they are called without TLS."
+    )
+    tls_client_cert_file: Path | None = Field(default=None, description="Certificate to present there (mTLS).")
+    tls_client_key_file: Path | None = Field(default=None, description="Its private key, mode 0600.")
+    reflection: Literal["auto", "on", "off"] = Field(
+        default="auto", description="Lets callers ask for the contracts; auto: on loopback only."
+    )
     limits: Limits = Field(default=Limits(), description="Single limits, e.g. LIMITS__UNARY_IN_FLIGHT=500.")
 
     @property
@@ -87,6 +102,11 @@ class Settings(BaseSettings):
                 "or spell out that it is to be insecure (INSECURE=true)"
             )
         return self.auth == "required" or (self.auth == "auto" and bool(exposed) and not self.insecure)
+
+    @property
+    def reflect(self) -> bool | None:
+        """Whether to serve reflection; None: as the address is."""
+        return {"auto": None, "on": True, "off": False}[self.reflection]
 
     @classmethod
     def settings_customise_sources(

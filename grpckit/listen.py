@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import socket
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -55,6 +58,13 @@ class Listen:
             return f"unix:{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+
+@contextlib.contextmanager
+def private_socket() -> Iterator[str]:
+    """The address of a unix socket in a folder of its own that only we may enter."""
+    with tempfile.TemporaryDirectory(prefix="trueup-", ignore_cleanup_errors=True) as folder:
+        yield f"unix:{folder}/grpc"
 
 
 def why_not(listen: Listen) -> str:

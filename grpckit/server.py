@@ -41,7 +41,8 @@ class Server:
 
     Raises StartupError when a method of a contract names no scope, and when it would listen off loopback without TLS
     (`credentials`) and `insecure` was not spelled out. `drain_wait_s` is how long balancers get to see NOT_SERVING
-    before calls are refused: none on loopback, otherwise 5 s unless given.
+    before calls are refused: none on loopback, otherwise 5 s unless given. `inside` is a unix socket to listen on as
+    well, without TLS: for an HTTP edge in the same process, which cannot know what name a certificate bears.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class Server:
         insecure: bool = False,
         reflect: bool | None = None,
         drain_wait_s: float | None = None,
+        inside: str = "",
     ) -> None:
+        self._inside = inside
         try:
             self._listen = Listen.parse(listen)
         except ValueError as error:
@@ -114,6 +117,8 @@ class Server:
                     port = server.add_insecure_port(str(self._listen))
                 else:
                     port = server.add_secure_port(str(self._listen), self._credentials)
+                if self._inside:
+                    server.add_insecure_port(self._inside)
             except RuntimeError as error:
                 problem = why_not(self._listen) or str(error)
             else:

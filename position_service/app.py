@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import structlog
 from trueup.position.v1 import access_service_pb2, position_service_pb2, reconciliation_log_service_pb2
@@ -16,9 +15,9 @@ from grpckit import log as logs
 from grpckit.access import Access
 from grpckit.caller import anonymous
 from grpckit.errors import StartupError
+from grpckit.front import Front
 from grpckit.guard import Guard
-from grpckit.listen import Listen
-from grpckit.server import Server, Service
+from grpckit.server import Service
 from position_service import database
 from position_service.access_servicer import AccessServicer
 from position_service.domain.risk import Rules
@@ -37,9 +36,6 @@ from position_service.servicer import Contexts, PositionServicer
 from position_service.settings import PositionSettings
 from position_service.watch import Log, Watching
 
-if TYPE_CHECKING:
-    from grpckit.rest.server import HttpServer
-
 log = structlog.get_logger()
 
 SERVICES = (
@@ -56,8 +52,7 @@ class PositionApp:
         self._settings = settings
         self._embedded: EmbeddedPostgres | None = None
         self._ledger: Ledger | None = None
-        self._server: Server | None = None
-        self._http: HttpServer | None = None
+        self._front: Front | None = None
         self._access: asyncio.Task[None] | None = None
         self.http_port = 0
 
@@ -80,30 +75,16 @@ class PositionApp:
                 self._access = asyncio.create_task(access.run(), name="API keys")
         except StoreUnavailable as error:
             raise StartupError("the database does not answer: check DATABASE_URL") from error
-        self._server = self._serve(self._ledger, store, keeper, access, keys_required=keys_required)
-        port = await self._server.start()
-        if settings.http_listen:
-            await self._serve_http(port)
+        self._front = self._serve(self._ledger, store, keeper, access, keys_required=keys_required)
+        port = await self._front.start()
+        self.http_port = self._front.http_port
         return port
-
-    async def _serve_http(self, port: int) -> None:
-        # Imported only here: without HTTP, a third of the time to start would go into what it needs.
-        from grpckit.rest.server import from_settings  # noqa: PLC0415
-        from grpckit.rest.upstream import Upstream  # noqa: PLC0415
-
-        settings = self._settings
-        here = Upstream(Listen.parse(settings.position_listen).dial(port), SERVICES)
-        title = "trueup: positions"
-        self._http = from_settings(settings, [here], title=title, insecure=settings.insecure)
-        if self._http is not None:
-            self.http_port = await self._http.start()
 
     async def stop(self) -> None:
         """In order: no new calls, streams end, calls under way finish, the queue is committed, the database stops."""
-        if self._http is not None:
-            await self._http.stop(self._settings.drain_grace)
-        if self._server is not None:
-            await self._server.drain(self._settings.drain_grace)
+        if self._front is not None:
+            await self._front.stop_http(self._settings.drain_grace)
+            await self._front.stop(self._settings.drain_grace)
         if self._access is not None:
             self._access.cancel()
             await asyncio.wait([self._access])
@@ -119,7 +100,7 @@ class PositionApp:
         await self._embedded.start()
         return self._embedded.dsn
 
-    def _serve(self, ledger: Ledger, store: Store, keeper: Keeper, access: Access, *, keys_required: bool) -> Server:
+    def _serve(self, ledger: Ledger, store: Store, keeper: Keeper, access: Access, *, keys_required: bool) -> Front:
         history, settings = History(store), self._settings
         contexts = Contexts(Rules(settings.liquidation_threshold, settings.maintenance_margin))
         events = Log(ledger, history, Watching(progress_s=settings.watch_progress_interval))
@@ -135,14 +116,7 @@ class PositionApp:
         authenticate = access if keys_required else anonymous
         guard = Guard(translate=translate, authenticate=authenticate, limits=settings.limits)
         access.end_streams = guard.end_streams
-        return Server(
-            settings.position_listen,
-            services,
-            guard,
-            limits=settings.limits,
-            insecure=settings.insecure,
-            drain_wait_s=settings.drain_wait,
-        )
+        return Front(settings, settings.position_listen, services, guard, title="trueup: positions")
 
 
 async def main(stop: asyncio.Event) -> None:

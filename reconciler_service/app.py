@@ -17,13 +17,12 @@ from grpckit import log as logs
 from grpckit.access import Access
 from grpckit.caller import anonymous
 from grpckit.channel import connect
+from grpckit.front import Front
 from grpckit.guard import Guard
 from grpckit.keyed import keyed
-from grpckit.listen import Listen
-from grpckit.rest.server import HttpServer, from_settings
-from grpckit.rest.upstream import Upstream
 from grpckit.secret_file import secret_of
-from grpckit.server import Server, Service
+from grpckit.server import Service
+from grpckit.tls import channel_credentials
 from reconciler_service import convert
 from reconciler_service.allocation import Targets
 from reconciler_service.book import Book
@@ -72,8 +71,9 @@ class ReconcilerApp:
         self._venues = list(opened)
         # Streams have a connection of their own: however many there are, a run can be recorded.
         key = secret_of(settings.position_key, settings.position_key_file, "POSITION_KEY")
-        self._calls = keyed(connect(settings.position_address), key)
-        self._streams = keyed(connect(settings.position_address, watching=True), key)
+        peer = channel_credentials(settings)
+        self._calls = keyed(connect(settings.position_address, credentials=peer), key)
+        self._streams = keyed(connect(settings.position_address, credentials=peer, watching=True), key)
         book = Book(self._calls)
         desks = [_desk(venue) for venue in self._venues]
         how = rules(settings)
@@ -103,32 +103,20 @@ class ReconcilerApp:
         guard = Guard(translate=translate, authenticate=self._access or anonymous, limits=settings.limits)
         if self._access is not None:
             self._access.end_streams = guard.end_streams
-        self._server = Server(
-            settings.reconciler_listen,
-            [service],
-            guard,
-            limits=settings.limits,
-            insecure=settings.insecure,
-            drain_wait_s=settings.drain_wait,
-        )
+        title = "trueup: reconciliation"
+        self._front = Front(settings, settings.reconciler_listen, [service], guard, title=title, own_pages=desk_page())
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._http: HttpServer | None = None
         self.http_port = 0
 
     async def start(self) -> int:
         """Serve, and begin the cycles. Raises StartupError that says what to do."""
-        port = await self._server.start()
-        settings = self._settings
-        here = Upstream(Listen.parse(settings.reconciler_listen).dial(port), SERVICES)
-        title = "trueup: reconciliation"
-        self._http = from_settings(settings, [here], title=title, insecure=settings.insecure, own_pages=desk_page())
-        if self._http is not None:
-            self.http_port = await self._http.start()
+        port = await self._front.start()
+        self.http_port = self._front.http_port
         self._tasks = [asyncio.create_task(self._cycles()), asyncio.create_task(self._feed.run())]
         self._tasks.append(asyncio.create_task(self._lease.keep(self._take_over)))
-        oldest = timedelta(seconds=settings.state_max_age)
-        marks = MarkFeed(lambda: self.runner.desks, Book(self._calls), settings.mark_interval, oldest, self.is_active)
+        oldest, every_s = timedelta(seconds=self._settings.state_max_age), self._settings.mark_interval
+        marks = MarkFeed(lambda: self.runner.desks, Book(self._calls), every_s, oldest, self.is_active)
         self._tasks.append(asyncio.create_task(marks.run()))
         if self._access is not None:
             self._tasks.append(asyncio.create_task(self._access.run()))
@@ -151,10 +139,9 @@ class ReconcilerApp:
 
     async def stop(self) -> None:
         """In order: no new calls, streams end, the cycle under way gets a moment, connections close."""
-        if self._http is not None:
-            await self._http.stop(self._settings.drain_grace)
+        await self._front.stop_http(self._settings.drain_grace)
         self._stop.set()
-        await self._server.drain(self._settings.drain_grace)
+        await self._front.stop(self._settings.drain_grace)
         if self._tasks:
             await asyncio.wait(self._tasks[:1], timeout=STOP_S)
         for task in self._tasks:

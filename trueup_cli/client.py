@@ -23,11 +23,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
-from trueup.position.v1 import position_service_pb2, position_service_pb2_grpc
+from trueup.position.v1 import access_service_pb2_grpc, position_service_pb2, position_service_pb2_grpc
 from trueup.reconciler.v1 import reconciler_service_pb2, reconciler_service_pb2_grpc
 
 from grpckit.channel import connect, follow
 from grpckit.errors import Pruned, RpcError, from_rpc
+from grpckit.keyed import keyed
 
 POSITION_ADDRESS = "127.0.0.1:50051"
 RECONCILER_ADDRESS = "127.0.0.1:50052"
@@ -53,7 +54,7 @@ class Unreachable(RpcError):
 class Client:
     """Connects when it is first used; close it, or use it as an async context manager.
 
-    `positions` and `reconciler` are the stubs of the two services. Their unary calls get `timeout_s` seconds unless
+    `positions`, `access` and `reconciler` are the stubs of the services; `key` is an API key. Their unary calls get `timeout_s` seconds unless
     they bring a timeout, and raise RpcError; Unreachable when nobody answers. Nothing is repeated by itself: a write
     with a request_id may be.
     """
@@ -64,16 +65,18 @@ class Client:
         reconciler_address: str = RECONCILER_ADDRESS,
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        key: str = "",
         timeout_s: float = 30.0,
     ) -> None:
         def channel(address: str, *, watching: bool = False) -> grpc.aio.Channel:
             calls = [] if watching else [_Calls(address, timeout_s)]
-            return connect(address, credentials=credentials, watching=watching, interceptors=calls)
+            return keyed(connect(address, credentials=credentials, watching=watching, interceptors=calls), key)
 
         # Streams have connections of their own: reading them slowly holds up no call.
         self._channels = [channel(position_address), channel(reconciler_address)]
         self._channels += [channel(position_address, watching=True), channel(reconciler_address, watching=True)]
         self.positions = position_service_pb2_grpc.PositionServiceStub(self._channels[0])
+        self.access = access_service_pb2_grpc.AccessServiceStub(self._channels[0])
         self.reconciler = reconciler_service_pb2_grpc.ReconcilerServiceStub(self._channels[1])
         self._position_streams = position_service_pb2_grpc.PositionServiceStub(self._channels[2])
         self._drift_streams = reconciler_service_pb2_grpc.ReconcilerServiceStub(self._channels[3])

@@ -33,7 +33,8 @@ _HINTS = {
     "VENUE_UNCONFIGURED": "trueup doctor says what is missing",
     "OVERLOADED": "try again in a moment",
     "RATE_LIMITED": "try again in a moment",
-    "NO_CREDENTIALS": "the service wants a key or a certificate",
+    "NO_CREDENTIALS": "set TRUEUP_KEY_FILE or TRUEUP_KEY; trueup keys create makes one",
+    "KEY_NOT_FOUND": "trueup keys list shows them",
 }
 
 

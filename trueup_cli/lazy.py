@@ -17,6 +17,8 @@ _COMMANDS = (
     ("allocation", "reconciliation", "Compare the venues' shares with their targets."),
     ("venues", "reconciliation", "Show how each venue is doing."),
     ("notify", "notify", "Post each drift event to a webhook: Slack, Discord, Telegram, or your own."),
+    ("keys", "keys", "Make, list, rotate and revoke API keys."),
+    ("certs", "certs", "Make certificates for TLS and mTLS where there is no authority yet."),
     ("doctor", "doctor", "Check everything, and say what to do about it."),
     ("backup", "backup", "Write the whole ledger to a file, running or not."),
     ("restore", "backup", "Put a backup in place of an empty ledger, and verify it."),

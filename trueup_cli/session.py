@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Concatenate, ParamSpec, Self, get_type_hints
 
+import grpc
 import typer
 
 from grpckit.errors import RpcError, StartupError
@@ -21,6 +22,7 @@ P = ParamSpec("P")
 
 _TIMEOUT_S = 60.0  # a reconciliation may take a while
 _CONFIG = "TRUEUP_CONFIG"  # the services' settings file; most people have none, and reading it takes imports
+_SECURED = (_CONFIG, "TRUEUP_KEY", "TRUEUP_KEY_FILE", "TLS_CA_FILE", "TLS_CLIENT_CERT_FILE", "TLS_CLIENT_KEY_FILE")
 
 
 class Session:
@@ -28,7 +30,9 @@ class Session:
 
     def __init__(self, position: str, reconciler: str, *, is_json: bool | None) -> None:
         self.position_address, self.reconciler_address = position, reconciler
-        self.client = Client(position, reconciler, timeout_s=_TIMEOUT_S)
+        credentials, key = secured()
+        self.credentials = credentials
+        self.client = Client(position, reconciler, credentials=credentials, key=key, timeout_s=_TIMEOUT_S)
         self.out = Output(is_json=is_json)
         self.request_id = ""
 
@@ -108,6 +112,17 @@ def run(talk: Callable[[], Awaitable[int | None]]) -> None:
         typer.secho(f"error: {failure}", fg=typer.colors.RED, err=True)
         code = failure.code if isinstance(failure, Failure) else failures.REFUSED
     raise typer.Exit(code)
+
+
+def secured() -> tuple[grpc.ChannelCredentials | None, str]:
+    """How the services are called: with which credentials and API key, if any. Raises StartupError."""
+    if not any(os.environ.get(name) for name in _SECURED):
+        return None, ""
+    from grpckit.tls import channel_credentials  # noqa: PLC0415 - as above
+    from trueup_cli.settings import CliSettings  # noqa: PLC0415 - as above
+
+    settings = CliSettings.load()
+    return channel_credentials(settings), settings.key
 
 
 def _address(name: str, given: str, usual: str) -> str:

@@ -26,6 +26,7 @@ def from_settings(
     *,
     title: str,
     insecure: bool = False,
+    tls: ssl.SSLContext | None = None,
     own_pages: Mapping[str, Page] | None = None,
 ) -> HttpServer | None:
     """Makes the server that the settings ask for; None when they ask for none. Raises StartupError."""
@@ -37,6 +38,7 @@ def from_settings(
         title=title,
         cors_origins=settings.cors_origins,
         hosts=settings.hosts,
+        tls=tls,
         insecure=insecure,
         drain_wait_s=settings.drain_wait,
         own_pages=own_pages,

@@ -1,0 +1,149 @@
+"""TLS from files: certificates of ours, read again when they change, and trust in those of others.
+
+A file that cannot be used, half-written or of another key, changes nothing: what was there before goes on, and the log
+says why. With a client CA callers must present a certificate that it signed (mTLS).
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import structlog
+
+from grpckit.config import Settings
+from grpckit.errors import StartupError
+from grpckit.secret_file import require_private
+
+_Stamp = tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A certificate chain, its key, and the CA of the clients; PEM. `client_ca` is empty when none is asked for."""
+
+    chain: bytes
+    key: bytes
+    client_ca: bytes
+
+    def __repr__(self) -> str:
+        return "Material()"
+
+
+class Certificate:
+    """The files of a server's certificate. Raises StartupError when they cannot be used at the start."""
+
+    def __init__(self, chain: Path, key: Path, client_ca: Path | None = None) -> None:
+        self._files = (chain, key) if client_ca is None else (chain, key, client_ca)
+        require_private(key, "TLS_KEY_FILE")
+        self.asks_clients = client_ca is not None
+        try:
+            self._seen = self._stamp()
+            self.material = self._read()
+            self.context = self._context()
+        except (OSError, ssl.SSLError) as error:
+            raise StartupError(f"the TLS certificate cannot be used: {_why(error)}") from None
+
+    def renew(self) -> bool:
+        """Looks at the files again, if they changed. Returns whether there is a new certificate to serve with."""
+        try:
+            stamp = self._stamp()
+            if stamp == self._seen:
+                return False
+            material, context = self._read(), self._context()
+            if self._stamp() != stamp:
+                return False  # it is being written: the next handshake looks again
+        except (OSError, ssl.SSLError) as error:
+            problem = "the new TLS certificate cannot be used: going on with the one before"
+            structlog.get_logger("grpckit").warning(problem, error=_why(error))
+            return False
+        self._seen, self.material, self.context = stamp, material, context
+        structlog.get_logger("grpckit").info("TLS certificate renewed", file=str(self._files[0]))
+        return True
+
+    def _stamp(self) -> _Stamp:
+        return tuple((s.st_mtime_ns, s.st_size, s.st_ino) for s in (file.stat() for file in self._files))
+
+    def _read(self) -> Material:
+        chain, key, *client_ca = [file.read_bytes() for file in self._files]
+        return Material(chain, key, b"".join(client_ca))
+
+    def _context(self) -> ssl.SSLContext:
+        """For HTTP; and to see that the files belong together, which gRPC would not say."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self._files[0], self._files[1], password=lambda: b"")  # never ask a terminal
+        if self.asks_clients:
+            context.load_verify_locations(self._files[-1])
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
+def certificate(settings: Settings) -> Certificate | None:
+    """The certificate to serve with; None without one. Raises StartupError."""
+    chain, key = settings.tls_cert_file, settings.tls_key_file
+    if chain is None and key is None and settings.tls_client_ca_file is None:
+        return None
+    if chain is None or key is None:
+        raise StartupError("TLS_CERT_FILE and TLS_KEY_FILE go together, and TLS_CLIENT_CA_FILE needs both")
+    return Certificate(chain, key, settings.tls_client_ca_file)
+
+
+def server_credentials(served: Certificate | None) -> grpc.ServerCredentials | None:
+    """Credentials for a gRPC server; the files are looked at with every handshake."""
+    if served is None:
+        return None
+
+    given: list[Material] = []
+
+    def configuration() -> Any:
+        given[:] = [material := served.material]
+        return grpc.ssl_server_certificate_configuration([(material.key, material.chain)], material.client_ca or None)
+
+    def fetch() -> Any:  # in a thread of gRPC's
+        served.renew()  # or HTTP did already
+        return configuration() if served.material is not given[0] else None
+
+    made: grpc.ServerCredentials = grpc.dynamic_ssl_server_credentials(
+        configuration(), fetch, require_client_authentication=served.asks_clients
+    )
+    return made
+
+
+def http_context(served: Certificate | None) -> ssl.SSLContext | None:
+    """A context for an HTTP server; the files are looked at with every handshake."""
+    if served is None:
+        return None
+
+    def renew(connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
+        served.renew()
+        connection.context = served.context
+
+    served.context.sni_callback = renew  # the one that listens; those that follow only serve
+    return served.context
+
+
+def channel_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
+    """Credentials to call other services with; None: without TLS. Raises StartupError."""
+    ca, chain, key = settings.tls_ca_file, settings.tls_client_cert_file, settings.tls_client_key_file
+    if ca is None and chain is None and key is None:
+        return None
+    if (chain is None) != (key is None) or ca is None:
+        raise StartupError("TLS_CLIENT_CERT_FILE and TLS_CLIENT_KEY_FILE go together, and need TLS_CA_FILE")
+    if key is not None:
+        require_private(key, "TLS_CLIENT_KEY_FILE")
+    try:
+        read = [None if file is None else file.read_bytes() for file in (ca, key, chain)]
+    except OSError as error:
+        raise StartupError(f"the TLS files cannot be read: {_why(error)}") from None
+    made: grpc.ChannelCredentials = grpc.ssl_channel_credentials(*read)
+    return made
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"{error.reason or 'not PEM, or the key is not that of the certificate'}"
+    return f"{error.filename}: {error.strerror}"

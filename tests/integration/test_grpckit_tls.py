@@ -1,0 +1,180 @@
+"""TLS and mTLS of both servers, with real certificates: who gets in, and what happens when the files change."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import ssl
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import grpc
+import pytest
+from cryptography import x509
+from trueup.position.v1 import position_service_pb2 as pb
+
+from grpckit.channel import connect
+from grpckit.errors import StartupError
+from grpckit.tls import Certificate, certificate, channel_credentials, http_context, server_credentials
+from position_service.settings import PositionSettings
+from tests.position_client import Client
+from trueup_cli.dev_ca import CLIENT, SERVER, DevCa
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    ca = DevCa(tmp_path)
+    assert ca.ensure()
+    assert not ca.ensure()
+    issue(tmp_path)
+    ca.issue(CLIENT, "bot")
+    return tmp_path
+
+
+def issue(folder: Path) -> int:
+    """A new server certificate; its serial number."""
+    made = DevCa(folder).issue(SERVER, "trueup", ["localhost", "127.0.0.1"])
+    return x509.load_pem_x509_certificate(made.read_bytes()).serial_number
+
+
+def serving(folder: Path, *, mutual: bool = False) -> dict[str, Any]:
+    files = {"tls_cert_file": folder / "server.pem", "tls_key_file": folder / "server.key"}
+    return files | ({"tls_client_ca_file": folder / "ca.pem"} if mutual else {})
+
+
+def calling(folder: Path, *, certified: bool = False) -> grpc.ChannelCredentials:
+    files: dict[str, Any] = {"tls_ca_file": folder / "ca.pem"}
+    if certified:
+        files |= {"tls_client_cert_file": folder / "client.pem", "tls_client_key_file": folder / "client.key"}
+    credentials = channel_credentials(PositionSettings(**files))
+    assert credentials is not None
+    return credentials
+
+
+async def listed(port: int, credentials: grpc.ChannelCredentials | None) -> str:
+    """What becomes of a call."""
+    async with connect(f"127.0.0.1:{port}", credentials=credentials) as channel:
+        try:
+            await Client(channel).method("ListPositions")[0](pb.ListPositionsRequest(), timeout=20)
+        except grpc.aio.AioRpcError as error:
+            return error.code().name
+    return "OK"
+
+
+def trusting(folder: Path, *, certified: bool = False) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    if certified:
+        context.load_cert_chain(folder / "client.pem", folder / "client.key")
+    return context
+
+
+async def serial(port: int, folder: Path, protocol: str) -> int:
+    """The serial number of the certificate that a server shows."""
+    context = trusting(folder)
+    context.set_alpn_protocols([protocol])
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+    shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    return x509.load_der_x509_certificate(shown).serial_number
+
+
+async def test_with_tls_only_who_trusts_the_ca_gets_an_answer(start_position, folder, tmp_path_factory):
+    service = await start_position(**serving(folder))
+    assert await listed(service.port, calling(folder)) == "OK"
+    assert await listed(service.port, None) == "UNAVAILABLE"
+    DevCa(other := tmp_path_factory.mktemp("other")).ensure()
+    assert await listed(service.port, calling(other)) == "UNAVAILABLE"
+
+
+async def test_with_mtls_only_who_has_a_certificate_gets_in(start_position, folder):
+    service = await start_position(**serving(folder, mutual=True), http_listen="127.0.0.1:0")
+    assert await listed(service.port, calling(folder, certified=True)) == "OK"
+    assert await listed(service.port, calling(folder)) == "UNAVAILABLE"
+    url = f"https://127.0.0.1:{service.app.http_port}/api/positions/active"
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url, ssl=trusting(folder, certified=True)) as answer:
+            assert answer.status == 200
+        with pytest.raises(aiohttp.ClientError):
+            await session.get(url, ssl=trusting(folder))
+
+
+async def test_http_has_the_same_certificate_and_no_way_around_it(start_position, folder):
+    service = await start_position(**serving(folder), http_listen="127.0.0.1:0")
+    url = f"127.0.0.1:{service.app.http_port}/healthz"
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"https://{url}", ssl=trusting(folder)) as answer:
+            assert answer.status == 200
+        with pytest.raises(aiohttp.ClientError):
+            await session.get(f"http://{url}")
+
+
+async def test_a_new_certificate_is_served_without_a_restart(start_position, folder):
+    service = await start_position(**serving(folder), http_listen="127.0.0.1:0")
+    for _ in range(2):
+        new = issue(folder)
+        for port, protocol in ((service.port, "h2"), (service.app.http_port, "http/1.1")):
+            assert await serial(port, folder, protocol) == new
+    assert await listed(service.port, calling(folder)) == "OK"
+
+
+async def test_what_is_no_certificate_changes_nothing_until_it_is_one(start_position, folder):
+    service = await start_position(**serving(folder), http_listen="127.0.0.1:0")
+    ports = ((service.port, "h2"), (service.app.http_port, "http/1.1"))
+    before = await serial(service.port, folder, "h2")
+    key = (folder / "server.key").read_bytes()
+    for broken in (b"", b"half a key", (folder / "client.key").read_bytes()):
+        (folder / "server.key").write_bytes(broken)
+        assert [await serial(port, folder, protocol) for port, protocol in ports] == [before] * 2
+    (folder / "server.key").unlink()
+    assert await serial(service.port, folder, "h2") == before
+    (folder / "server.key").write_bytes(key)
+    new = issue(folder)
+    assert [await serial(port, folder, protocol) for port, protocol in ports] == [new] * 2
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: f.pop("tls_key_file"), "go together"),
+        (lambda f: f.pop("tls_cert_file"), "go together"),
+        (lambda f: f.update(tls_client_ca_file=Path("/none/ca.pem")), "/none/ca.pem: No such file"),
+        (lambda f: f["tls_key_file"].chmod(0o644), "chmod 600"),
+        (lambda f: f["tls_key_file"].write_text("canary"), "cannot be used"),
+        (lambda f: shutil.copy(f["tls_key_file"].with_name("client.key"), f["tls_key_file"]), "cannot be used"),
+    ],
+)
+def test_it_does_not_start_with_what_is_no_certificate(folder, spoil, said):
+    files = serving(folder)
+    spoil(files)
+    with pytest.raises(StartupError, match=said) as caught:
+        certificate(PositionSettings(**files))
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"tls_client_cert_file": "client.pem", "tls_client_key_file": "client.key"}, "need TLS_CA_FILE"),
+        ({"tls_ca_file": "ca.pem", "tls_client_cert_file": "client.pem"}, "go together"),
+        ({"tls_ca_file": "none.pem"}, "No such file"),
+    ],
+)
+def test_it_does_not_call_with_half_of_what_is_needed(folder, files, said):
+    with pytest.raises(StartupError, match=said):
+        channel_credentials(PositionSettings(**{name: folder / file for name, file in files.items()}))
+
+
+def test_without_files_there_is_no_tls():
+    assert certificate(PositionSettings()) is None
+    assert server_credentials(None) is http_context(None) is channel_credentials(PositionSettings()) is None
+
+
+def test_a_key_is_not_shown(folder):
+    served = Certificate(folder / "server.pem", folder / "server.key")
+    assert repr(served.material) == "Material()"
+
+
+@pytest.mark.parametrize("kind", ["server", "client", "ca"])
+def test_keys_are_their_owners_only(folder, kind):
+    assert (folder / f"{kind}.key").stat().st_mode & 0o777 == 0o600
