@@ -39,6 +39,7 @@ class Call:
         "actor",
         "context",
         "ended",
+        "is_counted",
         "late",
         "messages",
         "method",
@@ -60,6 +61,7 @@ class Call:
         self.who: Caller | None = None  # once it is known; never for health and reflection
         self.request_id = ""
         self.messages = 0
+        self.is_counted = False  # among the streams of its client
         self.late = False  # unary only: the default deadline has passed
         # The task, and for streams, whether it waits for its handler (and not for the network), why we ended it.
         self.task: asyncio.Task[Any] | None = None

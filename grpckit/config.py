@@ -93,6 +93,11 @@ class Settings(BaseSettings):
         """The names that HTTP answers to besides loopback's."""
         return _names_of(self.http_hosts)
 
+    def counts_clients(self, *listens: str) -> bool:
+        """Whether what single clients take is limited: where keys are needed, or other machines can connect."""
+        everywhere = [listen for listen in (*listens, self.http_listen) if listen]
+        return self.auth == "required" or not all(Listen.parse(listen).loopback for listen in everywhere)
+
     def keys_required(self, *listens: str) -> bool:
         """Whether callers need an API key, of who listens there and for HTTP. Raises StartupError for off and exposed."""
         exposed = [listen for listen in (*listens, self.http_listen) if listen and not Listen.parse(listen).loopback]

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import grpc
 import structlog
@@ -31,7 +31,6 @@ from grpckit.validation import reader, warm
 __all__ = ["ANONYMOUS", "Authenticate", "Caller", "Guard", "Translate", "anonymous", "caller", "request_id"]
 
 Translate: TypeAlias = Callable[[Exception], RpcError | None]
-Admit: TypeAlias = Callable[[Call], None]
 Handlers: TypeAlias = Mapping[str, Any]  # grpc.RpcMethodHandler by method name
 
 _REQUEST_ID_LENGTH = 128
@@ -39,12 +38,20 @@ _LOGGED = ("method", "code", "reason", "ms", "messages", "peer", "request_id", "
 _LOUD = frozenset({"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"})
 
 
+class Admit(Protocol):
+    """Counts what clients take. Raises RpcError for who takes too much."""
+
+    def __call__(self, call: Call, /) -> None: ...
+    def left(self, call: Call, /) -> None: ...
+
+
 class Guard:
     """Wraps the handlers of a server. One guard serves one server.
 
     `translate` turns a service's own exceptions into RpcErrors, None for those it does not know: these become INTERNAL
     with a correlation id, and only the log says more. `authenticate` names the caller from the call's metadata or
-    raises RpcError; `admit` may refuse who is known by raising RpcError. `observe` is told of every finished call.
+    raises RpcError; `admit` may refuse who is known by raising RpcError, and is told when a stream ends. `observe` is
+    told of every finished call.
     """
 
     def __init__(
@@ -211,12 +218,17 @@ class Guard:
                 await self._fail(this, error)
             finally:
                 lane.busy -= 1
-                self._open.discard(this)
+                self._left(this)
                 if messages is not None:
                     await messages.aclose()
             self._finish(this, grpc.StatusCode.OK)
 
         return call
+
+    def _left(self, this: Call) -> None:
+        self._open.discard(this)
+        if self._admit_client is not None:
+            self._admit_client.left(this)
 
     async def _next(self, this: Call, messages: AsyncGenerator[Any, None]) -> Any:
         """Waits for the handler's next message, and raises what ends the stream meanwhile: DRAINING, a revoked key.

@@ -18,8 +18,14 @@ class Limits:
     public_in_flight: int = 1_000  # health and reflection are open to all, so they need a bound of their own
     streams_per_connection: int = 1_000  # HTTP/2 streams: one client cannot take all that is above
 
+    # Of one key, or one address without keys; only where keys are needed or others than this machine can connect.
+    client_calls_per_s: float = 5_000.0  # more than a bot needs, less than one server does
+    client_burst: float = 10_000.0  # a restart that reads everything at once
+    client_streams: int = 2_000  # above a desk's dashboards, below what would shut everybody else out
+
     unary_deadline_s: float = 30.0  # for unary calls that bring no deadline; those would otherwise wait for ever
     overload_retry_s: float = 0.5  # RetryInfo of OVERLOADED: longer than a burst, shorter than a user's patience
+    rate_retry_s: float = 0.1  # RetryInfo of RATE_LIMITED, at least
     drain_retry_s: float = 1.0  # RetryInfo of DRAINING: time for a balancer or a restart
 
     request_bytes: int = 4 * 1024 * 1024  # gRPC's own default; batches are bounded below it

@@ -14,6 +14,7 @@ from trueup.position.v1.reconciliation_log_service_pb2_grpc import add_Reconcili
 from grpckit import log as logs
 from grpckit.access import Access
 from grpckit.caller import anonymous
+from grpckit.clients import Clients
 from grpckit.errors import StartupError
 from grpckit.front import Front
 from grpckit.guard import Guard
@@ -114,7 +115,8 @@ class PositionApp:
             Service(SERVICES[2], add_AccessServiceServicer_to_server, AccessServicer(keeper, access)),
         ]
         authenticate = access if keys_required else anonymous
-        guard = Guard(translate=translate, authenticate=authenticate, limits=settings.limits)
+        clients = Clients(settings.limits) if settings.counts_clients(settings.position_listen) else None
+        guard = Guard(translate=translate, authenticate=authenticate, admit=clients, limits=settings.limits)
         access.end_streams = guard.end_streams
         return Front(settings, settings.position_listen, services, guard, title="trueup: positions")
 

@@ -17,6 +17,7 @@ from grpckit import log as logs
 from grpckit.access import Access
 from grpckit.caller import anonymous
 from grpckit.channel import connect
+from grpckit.clients import Clients
 from grpckit.front import Front
 from grpckit.guard import Guard
 from grpckit.keyed import keyed
@@ -100,7 +101,9 @@ class ReconcilerApp:
         servicer = ReconcilerServicer(self.runner, book, relay, self._health, shares, resolver, self.is_active)
         service = Service(SERVICES[0], add_ReconcilerServiceServicer_to_server, servicer)
         self._access = Access(Keeper(self._calls)) if settings.keys_required(settings.reconciler_listen) else None
-        guard = Guard(translate=translate, authenticate=self._access or anonymous, limits=settings.limits)
+        clients = Clients(settings.limits) if settings.counts_clients(settings.reconciler_listen) else None
+        authenticate = self._access or anonymous
+        guard = Guard(translate=translate, authenticate=authenticate, admit=clients, limits=settings.limits)
         if self._access is not None:
             self._access.end_streams = guard.end_streams
         title = "trueup: reconciliation"

@@ -46,9 +46,11 @@ class Finding:
     todo: str = ""
 
 
-async def service(what: str, address: str, listen: str, start: str) -> Finding:
+async def service(
+    what: str, address: str, listen: str, start: str, credentials: grpc.ChannelCredentials | None = None
+) -> Finding:
     """Whether a service answers and serves; if not, whether its port is to be had."""
-    async with connect(address) as channel:
+    async with connect(address, credentials=credentials) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)  # its stubs are for the other kind of channel
         try:
             answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=_ANSWER_S)

@@ -15,6 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grpckit.errors import StartupError
+from trueup_cli.dial import dial
 
 START_S = 60.0  # the first start makes a database
 STOP_S = 20.0
@@ -57,7 +58,7 @@ class Child:
             raise StartupError(f"{self.module} did not start. Its log, {self.log_file}, ends with:\n{self._tail()}")
 
     async def _serving(self) -> None:
-        async with grpc.aio.insecure_channel(self.address) as channel:
+        async with dial(self.address) as channel:
             health: Any = health_pb2_grpc.HealthStub(channel)  # its stubs are for the other kind of channel
             while True:
                 with contextlib.suppress(grpc.aio.AioRpcError):

@@ -11,7 +11,7 @@ from grpckit import log as logs
 from grpckit.errors import StartupError
 from position_service.settings import PositionSettings
 from reconciler_service.settings import ReconcilerSettings
-from trueup_cli import checks
+from trueup_cli import checks, checks_access
 from trueup_cli.checks import Finding, Level
 from trueup_cli.checks_database import database
 from trueup_cli.failures import REFUSED
@@ -53,13 +53,20 @@ async def _findings(session: Session) -> AsyncIterator[Finding]:
         yield Finding(Level.PROBLEM, "settings", str(error), "nothing starts before that is mended")
         return
     yield Finding(Level.OK, "settings", "can be read")
-    start = "start it with `trueup up`, or set POSITION_ADDRESS"
-    book = await checks.service("Position service", session.position_address, position.position_listen, start)
+    for finding in checks_access.settings(position, "Position service", position.position_listen):
+        yield finding
+    for finding in checks_access.settings(reconciler, "Reconciler", reconciler.reconciler_listen):
+        yield finding
+    start, creds = "start it with `trueup up`, or set POSITION_ADDRESS", session.credentials
+    book = await checks.service("Position service", session.position_address, position.position_listen, start, creds)
     yield book
+    if book.level is Level.OK:
+        async for finding in checks_access.keys(session.client, has_key=session.has_key):
+            yield finding
     async for finding in database(position, serving=book.level is Level.OK):
         yield finding
     start = start.replace("POSITION", "RECONCILER")
-    other = await checks.service("Reconciler", session.reconciler_address, reconciler.reconciler_listen, start)
+    other = await checks.service("Reconciler", session.reconciler_address, reconciler.reconciler_listen, start, creds)
     yield other
     looked = checks.reconciler(session.client) if other.level is Level.OK else checks.venues(reconciler)
     async for finding in looked:

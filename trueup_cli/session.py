@@ -31,7 +31,7 @@ class Session:
     def __init__(self, position: str, reconciler: str, *, is_json: bool | None) -> None:
         self.position_address, self.reconciler_address = position, reconciler
         credentials, key = secured()
-        self.credentials = credentials
+        self.credentials, self.has_key = credentials, bool(key)
         self.client = Client(position, reconciler, credentials=credentials, key=key, timeout_s=_TIMEOUT_S)
         self.out = Output(is_json=is_json)
         self.request_id = ""

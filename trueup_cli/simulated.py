@@ -21,6 +21,7 @@ from reconciler_service.simulator.coinbase import keys
 from reconciler_service.simulator.coinbase.scenario import COINS, coins_only
 from reconciler_service.simulator.coinbase.server import serve as serve_coinbase
 from reconciler_service.simulator.records import Mode
+from trueup_cli.dial import dial
 from trueup_cli.settings import SIMULATOR_URL, CliSettings
 
 COINBASE_LISTEN = "127.0.0.1:8101"  # where `trueup simulate --venue coinbase` looks for it
@@ -89,13 +90,13 @@ class Venues:
             self._portfolio.set_price("BTC-USD", self._exchange.market("BTC").mark)
 
 
-async def open_book(address: str, *, coins: bool = False) -> int:
+async def open_book(address: str, *, coins: bool = False, key: str = "") -> int:
     """Open the positions of the scenario, with ``coins`` those at Coinbase too; how many there are.
 
     Those that are open already stay as they are.
     """
     requests = _perpetuals() + (_coins() if coins else [])
-    async with grpc.aio.insecure_channel(address) as to:
+    async with dial(address, key=key) as to:
         stub = position_service_pb2_grpc.PositionServiceStub(to)
         for request in requests:
             try:

@@ -10,8 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import grpc
-from trueup.position.v1 import position_service_pb2, reconciliation_log_service_pb2
+from trueup.position.v1 import access_service_pb2, position_service_pb2, reconciliation_log_service_pb2
 from trueup.reconciler.v1 import reconciler_service_pb2, reconciler_service_pb2_grpc
 
 from grpckit import channel
@@ -20,10 +19,15 @@ from grpckit.errors import StartupError
 from grpckit.listen import Listen, why_not
 from grpckit.rest.server import HttpServer
 from grpckit.rest.upstream import Upstream
+from grpckit.secret_file import secret_of
+from grpckit.tls import certificate, channel_credentials, http_context
+from position_service.embedded import default_folder
+from position_service.keys.secrets import ROOT_KEY_FILE
 from position_service.settings import PositionSettings
 from reconciler_service.page import desk_page
 from reconciler_service.settings import ReconcilerSettings
 from trueup_cli.children import Child
+from trueup_cli.dial import dial
 from trueup_cli.screen import Screen
 from trueup_cli.simulated import STORY, Venues, open_book
 from trueup_cli.words import counted
@@ -31,6 +35,7 @@ from trueup_cli.words import counted
 POSITION_SERVICES = (
     position_service_pb2.DESCRIPTOR.services_by_name["PositionService"],
     reconciliation_log_service_pb2.DESCRIPTOR.services_by_name["ReconciliationLogService"],
+    access_service_pb2.DESCRIPTOR.services_by_name["AccessService"],
 )
 RECONCILER_SERVICES = (reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"],)
 HTTP_LISTEN = "127.0.0.1:8000"
@@ -81,6 +86,7 @@ class Pair:
         self._folder = db_path or self._position.db_path
         self._log_folder = log_folder
         self._edge: HttpServer | None = None
+        self._root = ""  # the key that we call with, where one is needed
         self._is_passing = False  # whether the database is deleted at the end
 
     async def run(self, spacing_s: float, *, once: bool) -> None:
@@ -89,21 +95,24 @@ class Pair:
         position = self._position.position_listen
         reconciler = self._reconciler.reconciler_listen
         _ensure_free(position, reconciler)
+        secured = {"AUTH": "required"} if self._position.keys_required(position, reconciler) else {}
         http = await self._http(position, reconciler)  # first: a port that is taken should not be news at the end
         screen.banner(simulated=not self._live, reconciler=reconciler, position=position, http=http, venue=self._live)
-        settings = {"POSITION_ADDRESS": position}
+        settings = {"POSITION_ADDRESS": position} | secured
         logs = self._logs()
         venues = None if self._live else Venues(self._stack, screen.say)
         if venues is not None:
             await venues.start(logs)
             settings |= venues.settings
         database = self._database()
-        children = [await self._child("position_service", position, logs, database)]
+        children = [await self._child("position_service", position, logs, database | secured)]
+        if secured:
+            settings |= self._key(database)
         screen.say(f"Position service at {position}, its log: {children[0].log_file}")
         if folder := database.get("DB_PATH"):
             screen.say(f"its database: {folder}" + (", gone when this ends" if self._is_passing else ""))
         if venues is not None:
-            count = await open_book(position, coins=True)
+            count = await open_book(position, coins=True, key=self._root)
             screen.say(f"the book holds the {count} positions that the venues begin with")
         children.append(await self._child("reconciler_service", reconciler, logs, settings))
         screen.say(f"Reconciler at {reconciler}, its log: {children[1].log_file}")
@@ -135,9 +144,12 @@ class Pair:
         listen = asked if "http_listen" in self._position.model_fields_set else HTTP_LISTEN
         if not listen:
             return ""
+        served, credentials = certificate(self._position), channel_credentials(self._position)
+        if served is not None and credentials is None:
+            raise StartupError("TLS_CERT_FILE without TLS_CA_FILE: the services could not be called from here")
         upstreams = [
-            Upstream(Listen.parse(position).dial(), POSITION_SERVICES),
-            Upstream(Listen.parse(reconciler).dial(), RECONCILER_SERVICES),
+            Upstream(Listen.parse(position).dial(), POSITION_SERVICES, credentials),
+            Upstream(Listen.parse(reconciler).dial(), RECONCILER_SERVICES, credentials),
         ]
         self._edge = HttpServer(
             listen,
@@ -145,6 +157,7 @@ class Pair:
             title="trueup",
             cors_origins=self._position.cors_origins,
             hosts=self._position.hosts,
+            tls=http_context(served),
             insecure=self._position.insecure,
             drain_wait_s=0.0,
             own_pages=desk_page(),
@@ -167,6 +180,19 @@ class Pair:
         self._stack.push(remove)
         return folder
 
+    def _key(self, database: dict[str, str]) -> dict[str, str]:
+        """Take the root key for ourselves. Returns what the Reconciler calls with, unless it was told."""
+        own, file = self._position.root_key, self._position.root_key_file
+        if not own and file is None and self._position.database_url is None:
+            file = Path(database.get("DB_PATH") or default_folder()).expanduser() / ROOT_KEY_FILE
+            self.screen.say(f"API keys are needed: TRUEUP_KEY_FILE={file} may do everything")
+        self._root = secret_of(own, file, "ROOT_KEY")
+        if self._reconciler.position_key or self._reconciler.position_key_file is not None:
+            return {}
+        if not self._root:
+            raise StartupError("API keys are needed: set ROOT_KEY_FILE, or POSITION_KEY_FILE for the Reconciler")
+        return {"POSITION_KEY": self._root} if file is None else {"POSITION_KEY_FILE": str(file.absolute())}
+
     def _database(self) -> dict[str, str]:
         """Where the Position service keeps its data: what was asked for, else simulated data in a folder of its own."""
         if self._folder is not None:
@@ -181,7 +207,7 @@ class Pair:
 
     async def _first_run(self, reconciler: str) -> None:
         """Show what the first cycle found, so that everybody knows where the story starts."""
-        async with grpc.aio.insecure_channel(reconciler) as to:
+        async with dial(reconciler, key=self._root) as to:
             stub = reconciler_service_pb2_grpc.ReconcilerServiceStub(to)
             done = await stub.Reconcile(reconciler_service_pb2.ReconcileRequest(), timeout=60)
         runs = (done.run, *done.other_runs)
@@ -203,7 +229,7 @@ class Pair:
     async def _show(self, reconciler: str, *, until_told: bool) -> None:
         """Print drift events as they are streamed, for ever or until the story is told."""
         seen: set[str] = set()
-        async with channel.connect(reconciler) as to:
+        async with dial(reconciler, key=self._root) as to:
             stub = reconciler_service_pb2_grpc.ReconcilerServiceStub(to)
             async for message in _drifts(stub):
                 for event in message.events:

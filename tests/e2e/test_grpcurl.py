@@ -18,6 +18,7 @@ from grpckit import channel
 from tests.e2e.processes import DEADLINE_S, STREAM, Subscription, Trio, steps, wait_until
 
 POSITIONS = "trueup.position.v1.PositionService"
+ACCESS = "trueup.position.v1.AccessService"
 LOG = "trueup.position.v1.ReconciliationLogService"
 RECONCILER = "trueup.reconciler.v1.ReconcilerService"
 INFRASTRUCTURE = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
@@ -59,7 +60,7 @@ def subscribed(trio: Trio, *, after: int = 0) -> Iterator[Subscription]:
 
 
 def test_list(trio: Trio):
-    assert set(trio.grpcurl(trio.position, "list").stdout.split()) == {POSITIONS, LOG} | INFRASTRUCTURE
+    assert set(trio.grpcurl(trio.position, "list").stdout.split()) == {POSITIONS, LOG, ACCESS} | INFRASTRUCTURE
     assert set(trio.grpcurl(trio.reconciler, "list").stdout.split()) == {RECONCILER} | INFRASTRUCTURE
 
 

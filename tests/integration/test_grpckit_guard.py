@@ -17,6 +17,7 @@ from trueup.position.v1 import position_service_pb2_grpc as rpc
 from grpckit.accounts import require_account, require_every_account
 from grpckit.caller import FOR_ACCOUNTS, ON_BEHALF_OF, on_behalf
 from grpckit.channel import connect, watch
+from grpckit.clients import Clients
 from grpckit.errors import DETAILS_KEY, RpcError, StartupError, Violation, from_rpc
 from grpckit.guard import Caller, Guard, caller, request_id
 from grpckit.limits import Limits
@@ -535,15 +536,27 @@ async def test_a_stream_ends_when_its_caller_is_no_longer_welcome():
 
 
 async def test_who_is_known_may_still_be_refused():
-    def admit(call):
-        if call.who.client:
-            raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", "slow down", retry_after_s=1.0)
+    async def stream(_request):
+        yield pb.WatchPositionsResponse(revision=1)
+        await asyncio.Event().wait()
 
-    client = iter(["", "k"])
-    async with served(Servicer(), authenticate=lambda _: Caller("b", client=next(client)), admit=admit) as (stub, _, _):
+    limits = Limits(client_calls_per_s=0.001, client_burst=4, client_streams=1)
+    who = {"authenticate": lambda metadata: Caller("b", client=dict(metadata).get("x-api-key", ""))}
+    async with served(doing(stream=stream), admit=Clients(limits), limits=limits, **who) as (stub, guard, _):
+        first = watch(stub.WatchPositions(pb.WatchPositionsRequest()))
+        await anext(first)
+        full = await refused(anext(watch(stub.WatchPositions(pb.WatchPositionsRequest()))))
+        assert (full.code.name, full.reason, full.retry_after_s) == ("RESOURCE_EXHAUSTED", "OVERLOADED", 0.5)
+        first.cancel()
+        await eventually(lambda: guard.in_flight["stream"] == 0)
+        again = watch(stub.WatchPositions(pb.WatchPositionsRequest()))
+        assert (await anext(again)).revision == 1
+        again.cancel()
         await stub.GetPosition(pb.GetPositionRequest())
         got = await refused(stub.GetPosition(pb.GetPositionRequest()))
-        assert (got.reason, got.retry_after_s) == ("RATE_LIMITED", 1.0)
+        assert (got.code.name, got.reason) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED")
+        assert got.retry_after_s > 1
+        await stub.GetPosition(pb.GetPositionRequest(), metadata=[("x-api-key", "other")])
 
 
 async def test_a_caller_of_some_accounts_names_no_others():

@@ -1,0 +1,15 @@
+"""Connections to the services as the settings say: with TLS, with a key."""
+
+from __future__ import annotations
+
+import grpc
+
+from grpckit.channel import connect
+from grpckit.keyed import keyed
+from trueup_cli.session import secured
+
+
+def dial(address: str, *, key: str = "") -> grpc.aio.Channel:
+    """A channel with the settings' credentials, and their key unless another one is given. Raises StartupError."""
+    credentials, own = secured()
+    return keyed(connect(address, credentials=credentials), key or own)
