@@ -101,7 +101,7 @@ async def rotate(
 
     After a theft: --overlap 0s ends the old one at once, and the streams that it opened within 30 seconds.
 
-    Example: trueup keys rotate mztgk4dbonu --overlap 1h
+    Example: trueup keys rotate mztgk4dbonua --overlap 1h
     """
     overlap_ms = round(_duration(overlap, "--overlap").total_seconds() * 1_000)
     _require_new(output)
@@ -114,7 +114,7 @@ async def rotate(
 async def revoke(session: Session, key_id: KeyId) -> None:
     """End a key for good: calls with it are refused, its open streams end within 30 seconds.
 
-    Example: trueup keys revoke mztgk4dbonu
+    Example: trueup keys revoke mztgk4dbonua
     """
     revoked = (await session.client.access.RevokeKey(pb.RevokeKeyRequest(key_id=key_id))).api_key
     if session.out.is_json:

@@ -20,7 +20,7 @@ ROOT = "root"  # the id and the name of the key that is a setting
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)  # when that one was made
 PEPPER_BYTES = 32
 
-_ID_BYTES = 7  # 11 letters and digits: enough to tell keys apart, not to guess anything from
+_ID_BYTES = 7  # 12 letters and digits: enough to tell keys apart, not to guess anything from
 _SECRET_BYTES = 32
 
 
