@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
@@ -17,6 +17,7 @@ from grpckit.errors import StartupError
 from grpckit.limits import Limits
 from grpckit.listen import Listen
 from grpckit.log import LogFormat
+from grpckit.secret_file import require_private
 
 CONFIG_VARIABLE = "TRUEUP_CONFIG"
 
@@ -169,7 +170,24 @@ class _TomlFile(PydanticBaseSettingsSource):
                 if key.lower() in given:
                     known[field_name] = given[key.lower()]
                     break
+        if _has_secrets(self.settings_cls, known):
+            require_private(Path(name), CONFIG_VARIABLE)
         return known
+
+
+def _has_secrets(model: type[BaseModel], content: Mapping[str, Any]) -> bool:
+    """Whether what a file says holds a secret, in its tables too."""
+    fields = model.model_fields
+    return any(name in fields and _is_secret(fields[name].annotation, value) for name, value in content.items())
+
+
+def _is_secret(annotation: Any, value: Any) -> bool:
+    if annotation is SecretStr:
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return isinstance(value, Mapping) and _has_secrets(annotation, value)
+    values = value if isinstance(value, list) else [value]
+    return any(_is_secret(part, one) for part in get_args(annotation) for one in values)
 
 
 def _names(field_name: str, field: FieldInfo) -> Iterator[str]:

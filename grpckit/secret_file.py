@@ -19,10 +19,12 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 def require_private(path: Path, name: str) -> None:
     """Raises StartupError when others than the owner may read or change a file. `name` is the setting that names it."""
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        found = path.stat()
     except OSError as error:
         raise StartupError(f"{name}: cannot read {path}: {error.strerror}") from None
-    if mode & _OTHERS:
+    # A secret that root mounts for a service is the group's to read: the service is not its owner.
+    mounted = found.st_uid == 0 and os.geteuid() != 0
+    if stat.S_IMODE(found.st_mode) & (_OTHERS & ~stat.S_IRGRP if mounted else _OTHERS):
         raise StartupError(f"{name}: {path} holds a secret and others may read it: chmod 600 {path}")
 
 

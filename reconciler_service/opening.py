@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pydantic import SecretStr
 
 from grpckit.errors import StartupError
+from grpckit.secret_file import require_private
 from reconciler_service.health import Health
 from reconciler_service.model import Source
 from reconciler_service.runner import unconfigured
@@ -106,6 +107,8 @@ def hyperliquid_settings(settings: ReconcilerSettings) -> hyperliquid.Settings:
 
 def _coinbase(settings: ReconcilerSettings, account: Account, common: _Common) -> tuple[str, Venue]:
     if account.key_file is not None:
+        if account.key_file.exists():  # otherwise it is the venue's error, as ever
+            require_private(account.key_file, "COINBASE_KEY_FILE")
         name, secret = SecretStr(""), auth.key_file(account.key_file)
     else:
         name, secret = account.key, account.secret

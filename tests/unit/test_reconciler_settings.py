@@ -108,6 +108,9 @@ async def test_coinbase_is_opened_by_its_key_file(monkeypatch: pytest.MonkeyPatc
     file = tmp_path / "cdp.json"
     file.write_text(json.dumps({"name": KEY_NAME, "privateKey": SEC1}))
     monkeypatch.setenv("COINBASE_KEY_FILE", str(file))
+    with pytest.raises(StartupError, match=r"COINBASE_KEY_FILE.*chmod 600"):
+        open_venues(ReconcilerSettings.load())
+    file.chmod(0o600)
     (venue,), _ = open_venues(ReconcilerSettings.load())
     assert venue.name == "coinbase"
     await venue.close()
@@ -180,6 +183,7 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> Reconcil
     """The settings of a file."""
     file = tmp_path / "trueup.toml"
     file.write_text(text)
+    file.chmod(0o600)  # accounts may have secrets
     monkeypatch.setenv("TRUEUP_CONFIG", str(file))
     return ReconcilerSettings.load()
 
@@ -189,6 +193,7 @@ async def test_a_file_names_any_number_of_accounts_beside_those_of_the_environme
 ) -> None:
     key_file = tmp_path / "cdp.json"
     key_file.write_text(json.dumps({"name": KEY_NAME, "privateKey": SEC1}))
+    key_file.chmod(0o600)
     monkeypatch.setenv("HYPERLIQUID_ADDRESS", ADDRESS)
     settings = told(
         monkeypatch,
@@ -400,3 +405,27 @@ def test_a_socket_that_is_none_is_refused_at_the_start(monkeypatch: pytest.Monke
     with pytest.raises(StartupError, match=r"ws\(s\)://host") as raised:
         open_venues(ReconcilerSettings.load())
     assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_secret"),
+    [
+        ('coinbase_secret = "canary"', True),
+        ('POSITION_KEY = "canary"', True),
+        ('[[accounts]]\nvenue = "coinbase"\nkey = "k"\nsecret = "canary"', True),
+        (f'[[accounts]]\nvenue = "hyperliquid"\naddress = "{OTHER}"', False),
+        ("reconciliation_interval = 7", False),
+        ('key_pepper = "of another service"', False),
+    ],
+)
+def test_a_file_with_secrets_is_its_owners_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, is_secret: bool
+) -> None:
+    told(monkeypatch, tmp_path, text)
+    (tmp_path / "trueup.toml").chmod(0o640)
+    if not is_secret:
+        ReconcilerSettings.load()
+        return
+    with pytest.raises(StartupError, match=r"TRUEUP_CONFIG: .*chmod 600") as caught:
+        ReconcilerSettings.load()
+    assert "canary" not in str(caught.value)
