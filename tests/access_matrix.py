@@ -82,11 +82,12 @@ async def answer(channel: grpc.aio.Channel, method: Any, request: Message, key: 
 
 
 async def until_quiet(messages: Any) -> list[Any]:
-    """What a stream sends until it says that it has sent everything."""
+    """What a stream sends until it says that it has sent everything, or the whole snapshot."""
     seen: list[Any] = []
     async for message in messages:
         seen.append(message)
-        if not message.events and not getattr(message, "positions", ()):
+        is_quiet = not message.events and not getattr(message, "positions", ())
+        if message.snapshot_end or (is_quiet and message.revision):
             break
     return seen
 
