@@ -118,7 +118,8 @@ class Pair:
         screen.say(f"Reconciler at {reconciler}, its log: {children[1].log_file}")
         if self._edge is not None:
             self._stack.push_async_callback(self._edge.stop, HTTP_GRACE_S)  # before the services it calls
-            screen.say(f"the page at http://{http}/, the API at http://{http}/docs")
+            scheme = "http" if self._position.tls_cert_file is None else "https"
+            screen.say(f"the page at {scheme}://{http}/, the API at {scheme}://{http}/docs")
         await self._first_run(reconciler)
         told = asyncio.create_task(self._tell(venues, spacing_s))
         shown = asyncio.create_task(self._show(reconciler, until_told=once))

@@ -10,6 +10,7 @@ import re
 import ssl
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import fields
@@ -176,6 +177,50 @@ def test_what_holds_a_secret_is_its_owners_only(desk: Desk):
     kept = [*desk.folder.glob("*.key"), *desk.folder.glob("certs/*.key"), desk.folder / "key-pepper"]
     assert len(kept) == 8
     assert [file.name for file in kept if file.stat().st_mode & 0o077] == []
+
+
+def test_up_does_it_all_when_keys_are_required():
+    with scratch() as folder:
+        position, reconciler, http, simulator = (f"127.0.0.1:{free_port()}" for _ in range(4))
+        made = subprocess.run([BIN / "trueup", "certs", "dev", "--folder", folder / "certs"], check=True, timeout=60)
+        assert made.returncode == 0
+        env = environment(
+            folder,
+            AUTH="required",
+            DB_PATH=str(folder / "db"),
+            POSITION_LISTEN=position,
+            RECONCILER_LISTEN=reconciler,
+            HTTP_LISTEN=http,
+            SIMULATOR_LISTEN=simulator,
+            TLS_CERT_FILE=str(folder / "certs" / "server.pem"),
+            TLS_KEY_FILE=str(folder / "certs" / "server.key"),
+            TLS_CA_FILE=str(folder / "certs" / "ca.pem"),
+        )
+
+        def trueup(*command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+            asked = env | {"POSITION_ADDRESS": position, "RECONCILER_ADDRESS": reconciler} | settings
+            return subprocess.run(
+                [BIN / "trueup", *command], env=asked, capture_output=True, text=True, timeout=120, check=False
+            )
+
+        with Process([BIN / "trueup", "up", "--spacing", "3600"], env) as running:
+            key = running.wait_for("TRUEUP_KEY_FILE=")[1].partition("TRUEUP_KEY_FILE=")[2].split()[0]
+            running.wait_for("reconciled:")
+            assert "BTC" in trueup("positions", "list", TRUEUP_KEY_FILE=key).stdout
+            assert "main" in trueup("venues", TRUEUP_KEY_FILE=key).stdout
+            for command in (("positions", "list"), ("venues",)):
+                refused = trueup(*command)
+                assert (refused.returncode, refused.stdout) == (1, "")
+                assert "set TRUEUP_KEY_FILE" in refused.stderr
+            context = ssl.create_default_context(cafile=env["TLS_CA_FILE"])
+            with contextlib.closing(urllib.request.urlopen(f"https://{http}/", context=context)) as page:
+                assert page.status == 200
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                urllib.request.urlopen(f"https://{http}/api/positions/active", context=context)
+            found = trueup("doctor", "--table", TRUEUP_KEY_FILE=key)
+            assert "security of the Position service: API keys, TLS" in found.stdout
+            assert "API keys: 1 are valid" in found.stdout
+            assert running.stop() == 0
 
 
 def test_settings_and_limits_of_the_page_exist():
