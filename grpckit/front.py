@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from grpckit.config import Settings
 from grpckit.guard import Guard
+from grpckit.health import Health
 from grpckit.listen import Listen, private_socket
 from grpckit.methods import service_named
 from grpckit.server import Server, Service
@@ -52,6 +53,11 @@ class Front:
             drain_wait_s=settings.drain_wait,
             inside=self._inside,
         )
+
+    @property
+    def health(self) -> Health:
+        """What answers for the services' health."""
+        return self._server.health
 
     async def start(self) -> int:
         """Serves. Returns the port of gRPC."""

@@ -1,4 +1,7 @@
-"""grpc.health.v1, with a Watch that yields and that ends when the server drains.
+"""grpc.health.v1, with a Watch that yields and that ends when the server drains, and with what services depend on.
+
+"" is the process: it runs and answers, which is what a restart could mend. A service serves when, besides, what it
+cannot do without is there. Dependencies are listed under their own names, also those that it can do without.
 
 The package's own Watch holds a lock while it writes, so one client that does not read would block every change of
 status, and it never ends: it would hold up each shutdown for the whole grace.
@@ -7,13 +10,15 @@ status, and it never ends: it would hold up each shutdown for the whole grace.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"]
+
+_LOOK_S = 0.5  # how often a Watch looks at dependencies: they are asked, they do not tell
 
 _pb2: Any = health_pb2  # the type stubs are older than List
 _Status = health_pb2.HealthCheckResponse
@@ -24,8 +29,18 @@ class Health(health_pb2_grpc.HealthServicer):
 
     def __init__(self, services: Iterable[str]) -> None:
         self._serving = dict.fromkeys(("", *services), False)
+        self._needed: dict[str, Callable[[], bool]] = {}
+        self._watched: Callable[[], dict[str, bool]] = dict
         self._changed = asyncio.Event()
         self._final = False
+
+    def depends(self, on: str, is_there: Callable[[], bool]) -> None:
+        """From now on no service serves unless `is_there` says so; it is listed under the name `on`."""
+        self._needed[on] = is_there
+
+    def watches(self, statuses: Callable[[], dict[str, bool]]) -> None:
+        """Lists more by their names, which no service depends on."""
+        self._watched = statuses
 
     def set_serving(self, serving: bool, service: str | None = None) -> None:
         """Sets the status of one service, or of all when none is named. Raises KeyError for an unknown one."""
@@ -48,7 +63,7 @@ class Health(health_pb2_grpc.HealthServicer):
 
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
         """Answers now; NOT_FOUND for an unknown service, as the protocol says."""
-        if request.service not in self._serving:
+        if self._status(request.service) is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
         return self._response(request.service)
 
@@ -61,14 +76,28 @@ class Health(health_pb2_grpc.HealthServicer):
             if now != last:
                 yield now
                 last = now
-            await changed.wait()
+            try:
+                async with asyncio.timeout(_LOOK_S if self._needed else None):
+                    await changed.wait()
+            except TimeoutError:
+                pass  # to look at the dependencies
 
     async def List(self, request: Any, context: Any) -> Any:  # noqa: N802 - as above
-        """Answers with every status, the server's own under the empty name."""
-        return _pb2.HealthListResponse(statuses={name: self._response(name) for name in self._serving})
+        """Answers with every status, the server's own under the empty name, dependencies under theirs."""
+        names = [*self._serving, *self._needed, *self._watched()]
+        return _pb2.HealthListResponse(statuses={name: self._response(name) for name in names})
+
+    def _status(self, name: str) -> bool | None:
+        """Whether it serves; None for what is not known."""
+        if name in self._serving:
+            needs = self._needed.values() if name else ()
+            return self._serving[name] and all(is_there() for is_there in needs)
+        if name in self._needed:
+            return self._needed[name]()
+        return self._watched().get(name)
 
     def _response(self, service: str) -> Any:
-        serving = self._serving.get(service)
+        serving = self._status(service)
         if serving is None:
             return _Status(status=_Status.SERVICE_UNKNOWN)
         return _Status(status=_Status.SERVING if serving else _Status.NOT_SERVING)

@@ -135,6 +135,11 @@ class Server:
             reflect = _Registrar(server, self._guard, public_methods_of(_REFLECTION))
             _reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, reflect)
 
+    @property
+    def health(self) -> health.Health:
+        """What it says of itself; tell it here what its services depend on."""
+        return self._health
+
     def set_serving(self, serving: bool, service: str | None = None) -> None:
         """Sets what health reports, of one service or of all. Raises KeyError for an unknown service."""
         self._health.set_serving(serving, service)

@@ -17,6 +17,7 @@ from grpckit.caller import anonymous
 from grpckit.clients import Clients
 from grpckit.errors import StartupError
 from grpckit.front import Front
+from grpckit.gauges import Gauges
 from grpckit.guard import Guard
 from grpckit.server import Service
 from position_service import database
@@ -32,6 +33,7 @@ from position_service.ledger.leases import Leases
 from position_service.ledger.ledger import Ledger
 from position_service.ledger.store import Store, StoreUnavailable
 from position_service.log_servicer import ReconciliationLogServicer
+from position_service.metrics import metrics
 from position_service.reads import Reads
 from position_service.servicer import Contexts, PositionServicer
 from position_service.settings import PositionSettings
@@ -55,6 +57,7 @@ class PositionApp:
         self._ledger: Ledger | None = None
         self._front: Front | None = None
         self._access: asyncio.Task[None] | None = None
+        self._metrics: Gauges | None = None
         self.http_port = 0
 
     async def start(self) -> int:
@@ -89,6 +92,8 @@ class PositionApp:
         if self._access is not None:
             self._access.cancel()
             await asyncio.wait([self._access])
+        if self._metrics is not None:
+            self._metrics.close()
         if self._ledger is not None:
             await self._ledger.stop()
         if self._embedded is not None:
@@ -118,7 +123,11 @@ class PositionApp:
         clients = Clients(settings.limits) if settings.counts_clients(settings.position_listen) else None
         guard = Guard(translate=translate, authenticate=authenticate, admit=clients, limits=settings.limits)
         access.end_streams = guard.end_streams
-        return Front(settings, settings.position_listen, services, guard, title="trueup: positions")
+        front = Front(settings, settings.position_listen, services, guard, title="trueup: positions")
+        front.health.depends("database", lambda: ledger.is_reachable)
+        self._metrics = metrics(ledger, events)
+        self._metrics.open()
+        return front
 
 
 async def main(stop: asyncio.Event) -> None:

@@ -38,13 +38,23 @@ class Watching:
     stalled_s: float = 10.0  # a reader that takes nothing for so long is ended; it resumes where it was
 
 
+class Cursor:
+    """How far a watch is: all up to here was handed to the network."""
+
+    __slots__ = ("revision",)
+
+    def __init__(self, revision: int) -> None:
+        self.revision = revision
+
+
 class Log:
-    """The committed log as streams."""
+    """The committed log as streams. ``cursors`` are those of the watches that run."""
 
     def __init__(self, ledger: Ledger, history: History, watching: Watching) -> None:
         self._ledger = ledger
         self._history = history
         self._watching = watching
+        self.cursors: set[Cursor] = set()
 
     async def follow(
         self,
@@ -62,23 +72,28 @@ class Log:
         await self._require_kept(revision)
         if not announced:
             yield progress(revision)
-        feed, cursor, spoke = self._ledger.feed, revision, time.monotonic()
-        while True:
-            commits = feed.after(cursor)
-            if commits is None:
-                commits = await self._history.commits_after(cursor)
-            elif not commits:
-                await feed.wait(cursor, max(0.0, spoke + self._watching.progress_s - time.monotonic()))
-            for commit in commits:
-                for message in messages(commit):
+        feed, cursor, spoke = self._ledger.feed, Cursor(revision), time.monotonic()
+        self.cursors.add(cursor)
+        try:
+            while True:
+                commits = feed.after(cursor.revision)
+                if commits is None:
+                    commits = await self._history.commits_after(cursor.revision)
+                elif not commits:
+                    wait_s = max(0.0, spoke + self._watching.progress_s - time.monotonic())
+                    await feed.wait(cursor.revision, wait_s)
+                for commit in commits:
+                    for message in messages(commit):
+                        spoke = time.monotonic()
+                        yield message
+                        if time.monotonic() - spoke > self._watching.stalled_s:
+                            raise watcher_too_slow(cursor.revision)
+                    cursor.revision = commit.revision
+                if time.monotonic() - spoke >= self._watching.progress_s:
                     spoke = time.monotonic()
-                    yield message
-                    if time.monotonic() - spoke > self._watching.stalled_s:
-                        raise watcher_too_slow(cursor)
-                cursor = commit.revision
-            if time.monotonic() - spoke >= self._watching.progress_s:
-                spoke = time.monotonic()
-                yield progress(cursor)
+                    yield progress(cursor.revision)
+        finally:
+            self.cursors.discard(cursor)
 
     async def _require_kept(self, revision: int) -> None:
         head = (await self._ledger.book()).revision

@@ -21,6 +21,7 @@ from grpckit.clients import Clients
 from grpckit.front import Front
 from grpckit.guard import Guard
 from grpckit.keyed import keyed
+from grpckit.onward import Onward
 from grpckit.secret_file import secret_of
 from grpckit.server import Service
 from grpckit.tls import channel_credentials
@@ -28,19 +29,21 @@ from reconciler_service import convert
 from reconciler_service.allocation import Targets
 from reconciler_service.book import Book
 from reconciler_service.correct import Action
-from reconciler_service.cycle import Cycle, Rules
+from reconciler_service.cycle import Cycle, Result, Rules
 from reconciler_service.desk import Desk
 from reconciler_service.enforce import Enforcer
 from reconciler_service.equity_watch import EquityRules, EquityWatch
 from reconciler_service.evidence import Search
 from reconciler_service.feed import Feed
 from reconciler_service.findings import Kind
-from reconciler_service.health import Health
+from reconciler_service.health import Health, State
 from reconciler_service.keys import Keeper
 from reconciler_service.lease import Lease
 from reconciler_service.mark_feed import MarkFeed
+from reconciler_service.metrics import Runs, metrics
 from reconciler_service.opening import listed, open_venues
 from reconciler_service.page import desk_page
+from reconciler_service.peer import Peer
 from reconciler_service.policies import Policies, Policy
 from reconciler_service.portfolio import Portfolio
 from reconciler_service.relay import Relay
@@ -73,7 +76,7 @@ class ReconcilerApp:
         # Streams have a connection of their own: however many there are, a run can be recorded.
         key = secret_of(settings.position_key, settings.position_key_file, "POSITION_KEY")
         peer = channel_credentials(settings)
-        self._calls = keyed(connect(settings.position_address, credentials=peer), key)
+        self._calls = keyed(connect(settings.position_address, credentials=peer, interceptors=[Onward()]), key)
         self._streams = keyed(connect(settings.position_address, credentials=peer, watching=True), key)
         book = Book(self._calls)
         desks = [_desk(venue) for venue in self._venues]
@@ -97,7 +100,9 @@ class ReconcilerApp:
         self._feed = Feed(Book(self._streams).log)
         relay = Relay(self._feed, book.log, self._health, settings.progress_interval)
         resolver = Resolver(book, self.runner, how)
-        self.runner.then = Enforcer(resolver, self.runner).act
+        self._runs = Runs()
+        self._enforcer = Enforcer(resolver, self.runner)
+        self.runner.then = self._after
         servicer = ReconcilerServicer(self.runner, book, relay, self._health, shares, resolver, self.is_active)
         service = Service(SERVICES[0], add_ReconcilerServiceServicer_to_server, servicer)
         self._access = Access(Keeper(self._calls)) if settings.keys_required(settings.reconciler_listen) else None
@@ -108,6 +113,16 @@ class ReconcilerApp:
             self._access.end_streams = guard.end_streams
         title = "trueup: reconciliation"
         self._front = Front(settings, settings.reconciler_listen, [service], guard, title=title, own_pages=desk_page())
+        self._peer = Peer(self._calls)
+        self._front.health.depends("position_service", lambda: self._peer.is_there)
+        self._front.health.watches(self._venues_by_name)
+        self._metrics = metrics(
+            self.runner,
+            self._runs,
+            is_active=self.is_active,
+            is_there=lambda: self._peer.is_there,
+            known_revision=lambda: self._feed.revision,
+        )
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.http_port = 0
@@ -123,8 +138,10 @@ class ReconcilerApp:
         self._tasks.append(asyncio.create_task(marks.run()))
         if self._access is not None:
             self._tasks.append(asyncio.create_task(self._access.run()))
+        self._tasks.append(asyncio.create_task(self._peer.run()))
         for task in self._tasks:
             task.add_done_callback(_report)
+        self._metrics.open()
         for desk in self.runner.desks:
             self._listen(desk)
         return port
@@ -143,6 +160,7 @@ class ReconcilerApp:
     async def stop(self) -> None:
         """In order: no new calls, streams end, the cycle under way gets a moment, connections close."""
         await self._front.stop_http(self._settings.drain_grace)
+        self._metrics.close()
         self._stop.set()
         await self._front.stop(self._settings.drain_grace)
         if self._tasks:
@@ -172,6 +190,20 @@ class ReconcilerApp:
         for desk in desks:
             self._listen(desk)
         return desks
+
+    async def _after(self, result: Result) -> Result:
+        """What follows a run that was recorded: it is counted, and policies are carried out."""
+        self._runs.ended(result)
+        return await self._enforcer.act(result)
+
+    def _venues_by_name(self) -> dict[str, bool]:
+        """Whether every account of a venue can be read; accounts are nobody's business who only asks for health."""
+        found: dict[str, bool] = {}
+        for seen in self.runner.venues:
+            name = f"venue/{seen.venue}"
+            if seen.state is not State.UNCONFIGURED:
+                found[name] = found.get(name, True) and seen.state is State.OK
+        return found
 
     def _health(self) -> list[drift_pb2.VenueHealth]:
         now = datetime.now(UTC)

@@ -17,6 +17,7 @@ import grpc
 import structlog
 from trueup.types.v1 import drift_pb2
 
+from grpckit.caller import tag
 from reconciler_service import convert, equity_watch
 from reconciler_service.allocation_watch import Watch
 from reconciler_service.book import Book, Reading
@@ -108,6 +109,7 @@ class Cycle:
         """
         run = drift_pb2.Run(run_id=str(uuid.uuid4()), trigger=trigger)
         run.started_at.FromDatetime(self._clock())
+        tag(run.run_id)  # the Position service's log names the run that a call belongs to
         sights, cases, read_at = await self._look_until_settled(desks, patience_s)
         left = tuple(desk for desk in desks if desk.is_slow) if patience_s is not None else ()
         if not sights:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import grpc
+import structlog
 from trueup.position.v1 import reconciliation_log_service_pb2 as log_pb2
 from trueup.reconciler.v1 import reconciler_service_pb2 as pb2
 from trueup.reconciler.v1 import reconciler_service_pb2_grpc
@@ -29,6 +30,7 @@ from reconciler_service.runner import Order, Runner
 
 _KEPT: list[Any] = drift_pb2.DriftStatus.values()[2:]  # a suspicion is nobody's case yet
 _OURS = frozenset({"NO_CREDENTIALS", "SCOPE_MISSING"})  # said of us, not of who calls us
+_log = structlog.get_logger("reconciler")
 _PING_S = 2.0  # a status is wanted soon, and that nothing answers is a status
 
 
@@ -88,6 +90,8 @@ class ReconcilerServicer(reconciler_service_pb2_grpc.ReconcilerServiceServicer):
         order = Order(frozenset(request.venues), accounts, request.dry_run)
         result = await self._runner.reconcile(order)
         results = (result, *result.others)
+        for one in results:
+            _log.info("reconciled", run_id=one.run.run_id)  # from the request's id to the run's, which calls of it bear
         answer = pb2.ReconcileResponse(
             run=result.run,
             other_runs=[one.run for one in result.others],

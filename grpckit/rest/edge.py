@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 from google.protobuf.message import Message
 
+from grpckit.call import REQUEST_ID
 from grpckit.channel import watch
 from grpckit.errors import RpcError, invalid, to_status
 from grpckit.json_form import to_json
@@ -34,7 +35,7 @@ from grpckit.rest.routes import NotRouted, Route, Routes
 from grpckit.rest.streams import Events, Form, Lines, Pump, headers_of, resume, wants_events
 from grpckit.rest.upstream import Metadata, Upstream
 
-_FORWARDED = ("x-api-key", "authorization", "x-request-id")
+_FORWARDED = ("x-api-key", "authorization", REQUEST_ID)
 
 
 class Edge:
@@ -216,6 +217,8 @@ def forwarded(request: web.BaseRequest, most_bytes: int) -> Metadata:
             if len(value) > most_bytes:
                 raise invalid(f"the header {name} is too long")
             found.append((name, value))
+    if all(name != REQUEST_ID for name, _ in found):
+        found.append((REQUEST_ID, secrets.token_hex(8)))  # one that every log line about it bears, in every service
     return tuple(found)
 
 

@@ -42,11 +42,13 @@ class Health:
         self.leaving = False  # says NOT_SERVING, so that balancers look elsewhere
 
     async def page(self, request: web.BaseRequest) -> web.Response:
-        """Answers 200 when everything serves, else 503."""
+        """Answers 200 when every service serves, else 503. Dependencies are for people: what counts, services know."""
         answers = await asyncio.gather(*(upstream.health(self._timeout_s) for upstream in self._upstreams))
-        services = {name: state for answer in answers for name, state in answer.items()}
+        services = {name: state for answer, _ in answers for name, state in answer.items()}
+        dependencies = {name: state for _, answer in answers for name, state in answer.items()}
         is_serving = not self.leaving and all(state == "SERVING" for state in services.values())
-        body = {"status": "SERVING" if is_serving else "NOT_SERVING", "services": services}
+        status = "SERVING" if is_serving else "NOT_SERVING"
+        body = {"status": status, "services": services, "dependencies": dependencies}
         return json_response(body, 200 if is_serving else 503)
 
 

@@ -15,6 +15,9 @@ from grpckit.channel import connect
 from grpckit.methods import ServiceDescriptor
 from grpckit.rest.routes import Route
 
+_pb2: Any = health_pb2  # the type stubs are older than List
+_Status = health_pb2.HealthCheckResponse
+
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -55,16 +58,15 @@ class Upstream:
         )
         return method(request, metadata=metadata)
 
-    async def health(self, timeout_s: float) -> dict[str, str]:
-        """Asks for the health of each service; UNREACHABLE when there is no answer."""
+    async def health(self, timeout_s: float) -> tuple[dict[str, str], dict[str, str]]:
+        """Asks for the health of each service, UNREACHABLE when there is no answer, and of what they depend on."""
         stub: Any = health_pb2_grpc.HealthStub(self._calls)  # type: ignore[no-untyped-call, unused-ignore]
-
-        async def ask(name: str) -> str:
-            try:
-                answer = await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=timeout_s)
-            except grpc.aio.AioRpcError:
-                return "UNREACHABLE"
-            return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
-
         names = [str(service.full_name) for service in self.services]
-        return dict(zip(names, await asyncio.gather(*map(ask, names)), strict=True))
+        try:
+            answer = await stub.List(_pb2.HealthListRequest(), timeout=timeout_s)
+        except grpc.aio.AioRpcError:
+            return dict.fromkeys(names, "UNREACHABLE"), {}
+        found = {name: str(_Status.ServingStatus.Name(one.status)) for name, one in sorted(answer.statuses.items())}
+        services = {name: found.get(name, "SERVICE_UNKNOWN") for name in names}
+        # A service of the contracts that is not served here is in neither.
+        return services, {name: status for name, status in found.items() if name and "." not in name}

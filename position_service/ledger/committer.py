@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from time import perf_counter
 
 import structlog
 
@@ -18,6 +19,7 @@ from position_service.domain.errors import DomainError
 from position_service.domain.funding import asks_for_ended
 from position_service.domain.position import Position
 from position_service.ledger.batch import Batch, Write, build
+from position_service.ledger.counts import Counts
 from position_service.ledger.feed import Feed, commits
 from position_service.ledger.store import AlreadyKnown, Head, Store, StoreUnavailable, patiently
 
@@ -50,6 +52,7 @@ class Committer:
         self.head = head
         self.feed = feed
         self.lock = asyncio.Lock()
+        self.counts = Counts()
         self._store = store
         self._queue: asyncio.Queue[Write] = asyncio.Queue(max_queue)
         self._max_batch = max_batch
@@ -69,6 +72,16 @@ class Committer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    @property
+    def waiting(self) -> int:
+        """The writes that are queued."""
+        return self._queue.qsize()
+
+    @property
+    def most_waiting(self) -> int:
+        """As many may be queued."""
+        return self._queue.maxsize
+
     def put(self, write: Write) -> None:
         """Queue a write. Raises Overloaded."""
         try:
@@ -79,12 +92,15 @@ class Committer:
     async def _run(self) -> None:
         while True:
             batch = await self._gather()
+            began = perf_counter()
             try:
                 await self._commit(batch)
             except Exception as error:
+                self.counts.failures += 1
                 log.exception("commit failed", writes=len(batch))
                 for write in batch:
                     write.fail(error)
+            self.counts.batch(len(batch), perf_counter() - began)
             for _ in batch:
                 self._queue.task_done()
 
@@ -116,13 +132,16 @@ class Committer:
         except AlreadyKnown as error:
             return await self._without_known(writes, error)
         except StoreUnavailable as error:
+            self.counts.failures += 1
             for write in writes:
                 write.fail(error)
             return []
         except Exception as error:  # noqa: BLE001 - e.g. a CHECK of the schema
+            self.counts.failures += 1
             await self._one_by_one(writes, error)
             return []
         if not committed:
+            self.counts.conflicts += 1
             for write in writes:
                 write.is_new = write.fills_asked = False
             return writes

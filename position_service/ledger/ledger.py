@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
+import time
 from collections.abc import Callable
 
 import structlog
@@ -23,6 +24,7 @@ DIGEST = b"sha256:"  # no message begins like this
 # Nearly everything here goes when it is no longer referred to. Looking for cycles at every 700 new objects, and through
 # all positions whenever a quarter of them is new, took a tenth of the time of writes.
 _COLLECT = (50_000, 20, 100)
+REACHABLE_S = 5.0  # without an answer from the database for so long, this process cannot do its work
 # When reads come in crowds, a look at the head waits as long as taking in as many again takes: it costs as much as
 # serving several of them.
 _READ_S = 0.0001
@@ -43,6 +45,12 @@ class Ledger:
         self._asked: list[asyncio.Future[None]] = []
         self._checking: asyncio.Task[None] | None = None
         self._poller: asyncio.Task[None] | None = None
+        self._answered_at = 0.0  # when the database was last asked for something that it then gave
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether the database has answered within seconds. It is asked all the time."""
+        return time.monotonic() - self._answered_at < REACHABLE_S
 
     @property
     def committer(self) -> Committer:
@@ -69,6 +77,7 @@ class Ledger:
             self.store, book, head, Feed(head.revision), linger_s=self._linger_s, patience_s=self._patience_s
         )
         self._committer.start()
+        self._answered_at = time.monotonic()
         self._poller = asyncio.create_task(self._poll(), name="ledger poll")
         log.info("ledger loaded", revision=head.revision, positions=len(book.positions))
 
@@ -165,6 +174,7 @@ class Ledger:
             await asyncio.sleep(self._poll_s)
             try:
                 await self.refresh()
+                self._answered_at = time.monotonic()
             except StoreUnavailable as error:
                 log.warning("database does not answer", error=str(error))
             except Exception:

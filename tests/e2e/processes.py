@@ -267,6 +267,7 @@ class Trio:
             "reconciler": ("reconciler_service",),
         }
         self._addresses = {"position": self.position, "reconciler": self.reconciler}
+        self.own: dict[str, dict[str, str]] = {}  # settings of one process alone, by its name
 
     def begin(self) -> None:
         """Start everything, and have a book that the venue agrees with."""
@@ -279,10 +280,16 @@ class Trio:
     def start(self, name: str) -> None:
         """Start a process, or start it again at the same port; it serves when this returns."""
         module, *options = self._commands[name]
-        process = self._running[name] = Process([sys.executable, "-m", module, *options], self.env)
+        env = self.env | self.own.get(name, {})
+        process = self._running[name] = Process([sys.executable, "-m", module, *options], env)
         if address := self._addresses.get(name):
             wait_until(lambda: process.popen.poll() is not None or is_serving(address), f"{name} to serve")
             assert process.popen.poll() is None, f"{name} ended:\n{process.output}"
+
+    def log(self, name: str) -> list[dict[str, Any]]:
+        """The lines that a process has logged, of those in JSON."""
+        lines = (line for line in self._running[name].output.splitlines() if line.startswith("{"))
+        return [json.loads(line) for line in lines]
 
     def kill(self, name: str) -> None:
         """Kill -9."""
