@@ -23,7 +23,13 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
-from trueup.position.v1 import access_service_pb2_grpc, position_service_pb2, position_service_pb2_grpc
+from trueup.position.v1 import (
+    access_service_pb2_grpc,
+    position_service_pb2,
+    position_service_pb2_grpc,
+    reconciliation_log_service_pb2,
+    reconciliation_log_service_pb2_grpc,
+)
 from trueup.reconciler.v1 import reconciler_service_pb2, reconciler_service_pb2_grpc
 
 from grpckit.channel import connect, follow
@@ -78,6 +84,7 @@ class Client:
         self.positions = position_service_pb2_grpc.PositionServiceStub(self._channels[0])
         self.access = access_service_pb2_grpc.AccessServiceStub(self._channels[0])
         self.reconciler = reconciler_service_pb2_grpc.ReconcilerServiceStub(self._channels[1])
+        self._log_streams = reconciliation_log_service_pb2_grpc.ReconciliationLogServiceStub(self._channels[2])
         self._position_streams = position_service_pb2_grpc.PositionServiceStub(self._channels[2])
         self._drift_streams = reconciler_service_pb2_grpc.ReconcilerServiceStub(self._channels[3])
 
@@ -120,6 +127,22 @@ class Client:
         first = request or reconciler_service_pb2.StreamDriftEventsRequest(include_open=True)
         afresh = _copy(first, include_open=True)
         return _follow(self._drift_streams.StreamDriftEvents, first, afresh, "include_open", on_reset)
+
+    def follow_position_events(
+        self, after_revision: int, *, on_reset: OnReset | None = None
+    ) -> AsyncGenerator[position_service_pb2.WatchPositionsResponse, None]:
+        """Yield every event of every position after a revision, for ever. Raises Pruned when it is not known."""
+        watch, request = self._position_streams.WatchPositions, position_service_pb2.WatchPositionsRequest
+        return follow(lambda after: watch(request(after_revision=after)), after_revision, on_reset=on_reset)
+
+    def follow_drift_events(
+        self, after_revision: int, *, on_reset: OnReset | None = None
+    ) -> AsyncGenerator[reconciliation_log_service_pb2.WatchDriftsResponse, None]:
+        """Yield every event of every drift case after a revision, for ever, from the Position service itself, which
+        keeps them. Raises Pruned when the revision is not known.
+        """
+        watch, request = self._log_streams.WatchDrifts, reconciliation_log_service_pb2.WatchDriftsRequest
+        return follow(lambda after: watch(request(after_revision=after)), after_revision, on_reset=on_reset)
 
 
 class _Calls(grpc.aio.UnaryUnaryClientInterceptor):

@@ -17,6 +17,7 @@ _COMMANDS = (
     ("allocation", "reconciliation", "Compare the venues' shares with their targets."),
     ("venues", "reconciliation", "Show how each venue is doing."),
     ("notify", "notify", "Post each drift event to a webhook: Slack, Discord, Telegram, or your own."),
+    ("relay", "relay", "Publish each committed event to NATS JetStream, once and in order."),
     ("keys", "keys", "Make, list, rotate and revoke API keys."),
     ("certs", "certs", "Make certificates for TLS and mTLS where there is no authority yet."),
     ("doctor", "doctor", "Check everything, and say what to do about it."),
