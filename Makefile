@@ -11,7 +11,7 @@ STAMP  := $(VENV)/.installed
 DEBIAN := chromium fonts-liberation nghttp2-client cmake g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc ruby-grpc \
           $(if $(shell command -v npm),,nodejs npm)
 
-.PHONY: help run test bench detection screenshot lint tools format protos contracts baseline clean
+.PHONY: help run test bench detection screenshot lint tools format protos contracts baseline lock sbom clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,21 @@ contracts: $(STAMP)
 
 baseline: protos ## Make the contracts of today the ones that must not break
 	cp build/trueup.binpb protos/baseline.binpb
+
+# Tools that only these two need, apart from the project's own.
+SUPPLY := build/supply
+$(SUPPLY)/.installed: Makefile
+	$(PYTHON) -m venv $(SUPPLY)
+	$(SUPPLY)/bin/python -m pip install --quiet --disable-pip-version-check 'pip-tools>=7.6,<8' 'cyclonedx-bom>=7.5,<8'
+	@touch $@
+
+lock: $(SUPPLY)/.installed ## Pin what is installed in production, with hashes, to requirements.lock
+	$(SUPPLY)/bin/pip-compile --quiet --extra nats --generate-hashes --strip-extras --allow-unsafe --no-header \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements.lock pyproject.toml
+
+sbom: $(SUPPLY)/.installed ## Write the bill of materials (CycloneDX) of requirements.lock to build/sbom.json
+	$(SUPPLY)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible \
+	  --of JSON -o build/sbom.json requirements.lock
 
 clean: ## Remove what was installed and built
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

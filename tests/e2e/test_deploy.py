@@ -1,0 +1,289 @@
+"""deploy/ says nothing of the project that is not so: settings, commands, ports, services, paths, contracts."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pb2
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from grpckit.config import Settings, describe
+from grpckit.listen import Listen
+from position_service.app import SERVICES as POSITION
+from position_service.settings import PositionSettings
+from reconciler_service.app import SERVICES as RECONCILER
+from reconciler_service.settings import ReconcilerSettings
+from tests.e2e.processes import ROOT
+
+DEPLOY = ROOT / "deploy"
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+PYPROJECT = (ROOT / "pyproject.toml").read_text()
+LOCK = (ROOT / "requirements.lock").read_text()
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+SETTINGS: dict[str, type[Settings]] = {"position": PositionSettings, "reconciler": ReconcilerSettings}
+LISTEN = {"position": "POSITION_LISTEN", "reconciler": "RECONCILER_LISTEN"}
+NAMES = {one.full_name for one in (*POSITION, *RECONCILER)}
+MODULES = {"position": "position_service", "reconciler": "reconciler_service"}
+
+
+def kubernetes() -> list[dict[str, Any]]:
+    folder = DEPLOY / "kubernetes"
+    listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    assert {*listed, "kustomization.yaml"} == {file.name for file in folder.iterdir()}
+    return [each for name in listed for each in yaml.safe_load_all((folder / name).read_text())]
+
+
+def unit(name: str) -> list[tuple[str, str]]:
+    lines = (DEPLOY / "systemd" / f"trueup-{name}.service").read_text().splitlines()
+    return [tuple(line.split("=", 1)) for line in lines if "=" in line and not line.startswith("#")]  # type: ignore[misc]
+
+
+def environments() -> list[Any]:
+    """Every environment that deploy/ gives a service: where, whose, and the variables."""
+    found = [pytest.param(name, COMPOSE["services"][name]["environment"], id=f"compose-{name}") for name in SETTINGS]
+    for each in kubernetes():
+        if each["kind"] == "Deployment":
+            (container,) = each["spec"]["template"]["spec"]["containers"]
+            given = {one["name"]: one.get("value", "") for one in container["env"]}
+            found.append(pytest.param(container["name"], given, id=f"kubernetes-{container['name']}"))
+    for name in SETTINGS:
+        lines = (DEPLOY / "systemd" / f"{name}.env").read_text().splitlines()
+        given = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+        found.append(pytest.param(name, given, id=f"systemd-{name}"))
+    return found
+
+
+@pytest.mark.parametrize(("name", "given"), environments())
+def test_settings_exist_and_are_valid(name: str, given: dict[str, str], monkeypatch: pytest.MonkeyPatch):
+    known = {line.split()[0] for line in describe(SETTINGS[name]).splitlines() if re.match(r"  [A-Z]", line)}
+    assert set(given) <= known | {"HYPERLIQUID_KEY"}
+    for variable, value in given.items():
+        if not value.startswith("${"):
+            monkeypatch.setenv(variable, value)
+    settings = SETTINGS[name].load()
+    assert settings.log_format == "json"
+    listens = Listen.parse(given[LISTEN[name]])
+    assert listens.port == {"position": 50051, "reconciler": 50052}[name]
+    assert listens.loopback or given["INSECURE"] == "true", "it would refuse to start"
+
+
+def test_dockerfile_copies_what_is_there_and_runs_what_exists():
+    copied = [words.split() for words in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, flags=re.MULTILINE)]
+    sources = {source for words in copied for source in words[:-1]}
+    assert all((ROOT / source).exists() for source in sources)
+    kept = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] == "!"}
+    assert kept == sources
+    built = re.findall(r'"((?:\w+/)*\w+)"', re.findall(r"^packages = \[(.*)\]", PYPROJECT, flags=re.MULTILINE)[0])
+    assert {package.split("/")[0] for package in built} <= sources
+    stages = re.findall(r"^FROM (\S+)", DOCKERFILE, flags=re.MULTILINE)
+    assert stages[0] == stages[1], "a virtual environment works with the interpreter that made it"
+    assert re.search(r"^USER (\d+):", DOCKERFILE, flags=re.MULTILINE)[1] == "10001"  # type: ignore[index]
+    exposed = set(re.findall(r"\d+", re.findall(r"^EXPOSE (.*)$", DOCKERFILE, flags=re.MULTILINE)[0]))
+    assert exposed == {"50051", "50052", "8000"}
+
+
+def commands() -> list[list[str]]:
+    """Everything of ours that is run: as modules of Python."""
+    found = [eval(one) for one in re.findall(r"CMD (\[.*\])$", DOCKERFILE, flags=re.MULTILINE)]
+    for service in COMPOSE["services"].values():
+        found += [
+            command for command in (service.get("command"), service.get("healthcheck", {}).get("test")) if command
+        ]
+    for each in kubernetes():
+        if each["kind"] == "Deployment":
+            found.append(each["spec"]["template"]["spec"]["containers"][0]["command"])
+    found += [shlex.split(dict(unit(name))["ExecStart"]) for name in MODULES]
+    words = [[str(word) for word in command if word != "CMD"] for command in found]
+    return [command for command in words if command[0].endswith("python")]
+
+
+def test_commands_exist():
+    ours = commands()
+    assert len(ours) == 2 + 4 + 2 + 2
+    for module in {command[2] for command in ours}:
+        done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), module
+    for command in ours:
+        if command[2] == "grpckit.probe":
+            assert command[3].rpartition(":")[2] in {"50051", "50052"}
+            assert set(command[4:]) <= NAMES
+
+
+async def test_the_probe_tells_what_health_says(position: Any):
+    async def probe(*arguments: str) -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "grpckit.probe", *arguments, stdout=asyncio.subprocess.PIPE
+        )
+        told, _ = await process.communicate()
+        return process.returncode or 0, told.decode().strip()
+
+    service = POSITION[0].full_name
+    assert await probe(position.address, service) == (0, "SERVING")
+    position.app._server.set_serving(False, service)
+    assert await probe(position.address, service) == (1, "NOT_SERVING")
+    assert await probe(position.address) == (0, "SERVING")
+    assert await probe(position.address, "no.such.Service") == (1, "NOT_FOUND")
+    await position.app.stop()
+    assert await probe(position.address, "--timeout", "1") == (1, "UNAVAILABLE")
+
+
+def test_compose_mounts_what_is_there():
+    built = ROOT / "build" / "envoy.binpb"
+    assert COMPOSE["x-trueup"]["build"] == {"context": "..", "dockerfile": "deploy/Dockerfile"}
+    for name, service in COMPOSE["services"].items():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            path = (DEPLOY / source).resolve()
+            assert source in COMPOSE["volumes"] or path.exists() or path == built, volume
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), name
+        for needed in service.get("depends_on", []):
+            assert needed in COMPOSE["services"]
+    scraped = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    for job in scraped["scrape_configs"]:
+        (found,) = job["dns_sd_configs"]
+        (name,) = found["names"]
+        assert job["job_name"] == name
+        assert Listen.parse(COMPOSE["services"][name]["environment"]["HTTP_LISTEN"]).port == found["port"]
+    source = yaml.safe_load((DEPLOY / "grafana" / "provisioning" / "datasources" / "prometheus.yml").read_text())
+    assert "prometheus" in source["datasources"][0]["url"]
+    assert source["datasources"][0]["uid"] in (DEPLOY / "grafana" / "dashboards" / "trueup.json").read_text()
+    provider = yaml.safe_load((DEPLOY / "grafana" / "provisioning" / "dashboards" / "trueup.yml").read_text())
+    where = provider["providers"][0]["options"]["path"]
+    assert any(volume.split(":")[1] == where for volume in COMPOSE["services"]["grafana"]["volumes"])
+
+
+def test_kubernetes_probes_ports_and_names_belong_together():
+    objects = kubernetes()
+    services = {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "Service"}
+    budgets = {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "PodDisruptionBudget"}
+    deployments = {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "Deployment"}
+    assert set(services) == set(budgets) == set(deployments) == set(SETTINGS)
+    for name, deployment in deployments.items():
+        pod = deployment["template"]
+        labels, (container,) = pod["metadata"]["labels"], pod["spec"]["containers"]
+        assert services[name]["selector"].items() <= labels.items()
+        assert budgets[name]["selector"]["matchLabels"] == deployment["selector"]["matchLabels"]
+        assert deployment["selector"]["matchLabels"].items() <= labels.items()
+        assert services[name]["clusterIP"] == "None"
+        env = {one["name"]: one.get("value", "") for one in container["env"]}
+        ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+        assert ports["grpc"] == Listen.parse(env[LISTEN[name]]).port
+        assert (
+            ports["http"]
+            == Listen.parse(env["HTTP_LISTEN"]).port
+            == int(pod["metadata"]["annotations"]["prometheus.io/port"])
+        )
+        assert {one["name"]: one["port"] for one in services[name]["ports"]} == ports
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert container[probe]["grpc"]["port"] == ports["grpc"]
+        assert "service" not in container["livenessProbe"]["grpc"], "a restart mends no dependency"
+        assert container["readinessProbe"]["grpc"]["service"] in NAMES
+        assert container["command"] == ["python", "-m", MODULES[name]]
+        grace = SETTINGS[name].model_fields["drain_grace"].default + 5  # DRAIN_WAIT off loopback
+        assert pod["spec"]["terminationGracePeriodSeconds"] > grace
+    (reconciler,) = deployments["reconciler"]["template"]["spec"]["containers"]
+    address = next(one["value"] for one in reconciler["env"] if one["name"] == "POSITION_ADDRESS")
+    assert address == "dns:///position:50051"
+    assert COMPOSE["services"]["reconciler"]["environment"]["POSITION_ADDRESS"] == address
+    assert deployments["position"]["replicas"] >= 3
+
+
+def test_kubernetes_takes_them():
+    validate = pytest.importorskip(
+        "kubernetes_validate", reason="schemas of Kubernetes: pip install kubernetes-validate"
+    )
+    for each in kubernetes():
+        validate.validate(each, "1.34", strict=True)
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl")
+def test_kustomize_builds_them():
+    command = ["kubectl", "kustomize", str(DEPLOY / "kubernetes")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [one["metadata"]["namespace"] for one in yaml.safe_load_all(done.stdout)] == ["trueup"] * 7
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze: apt-get install systemd")
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_systemd_takes_the_units(name: str, tmp_path: Path):
+    written = (DEPLOY / "systemd" / f"trueup-{name}.service").read_text()
+    copy = tmp_path / f"trueup-{name}.service"
+    copy.write_text(written.replace("/opt/trueup/bin/python", sys.executable))  # it wants to see the file
+    for command in (["verify", "--man=no"], ["security", "--offline=true", "--threshold=20"]):
+        done = subprocess.run(
+            ["systemd-analyze", *command, str(copy)], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert command[0] != "verify" or "Unknown" not in done.stderr, done.stderr
+
+
+@pytest.fixture(scope="module")
+def envoy() -> dict[str, Any]:
+    return yaml.safe_load((DEPLOY / "envoy" / "envoy.yaml").read_text())["static_resources"]
+
+
+def test_envoy_transcodes_services_that_the_descriptors_hold(envoy: dict[str, Any], tmp_path: Path):
+    target = tmp_path / "made" / "envoy.binpb"
+    program = DEPLOY / "envoy" / "descriptor.py"
+    subprocess.run([sys.executable, program, target], check=True, timeout=60)
+    held = descriptor_pb2.FileDescriptorSet.FromString(target.read_bytes())
+    known: set[str] = set()
+    for file in held.file:
+        assert set(file.dependency) <= known, "a file before what it imports"
+        known.add(file.name)
+    (manager,) = (one["typed_config"] for one in envoy["listeners"][0]["filter_chains"][0]["filters"])
+    transcoder, router = (one["typed_config"] for one in manager["http_filters"])
+    assert router["@type"].endswith("Router"), "the router is last"
+    services = {f"{file.package}.{one.name}": one for file in held.file for one in file.service}
+    for name in transcoder["services"]:
+        assert all(method.options.HasExtension(annotations_pb2.http) for method in services[name].method)
+    messages = {f"{file.package}.{one.name}" for file in held.file for one in file.message_type}
+    assert {"google.rpc.Status", "google.rpc.ErrorInfo", "google.rpc.BadRequest", "google.rpc.RetryInfo"} <= messages
+    assert any(
+        volume.endswith(f":{transcoder['proto_descriptor']}:ro") for volume in COMPOSE["services"]["envoy"]["volumes"]
+    )
+
+
+def test_envoy_finds_the_services(envoy: dict[str, Any]):
+    port = envoy["listeners"][0]["address"]["socket_address"]["port_value"]
+    assert COMPOSE["services"]["envoy"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert [one["name"] for one in envoy["clusters"]] == list(SETTINGS)
+    for cluster in envoy["clusters"]:
+        (group,) = cluster["load_assignment"]["endpoints"]
+        (where,) = (one["endpoint"]["address"]["socket_address"] for one in group["lb_endpoints"])
+        given = COMPOSE["services"][where["address"]]["environment"]
+        assert where["port_value"] == Listen.parse(given[LISTEN[cluster["name"]]]).port
+        assert cluster["health_checks"][0]["grpc_health_check"]["service_name"] in NAMES
+    (manager,) = (one["typed_config"] for one in envoy["listeners"][0]["filter_chains"][0]["filters"])
+    for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
+        prefix, cluster = route["match"]["prefix"].strip("/"), route["route"]["cluster"]
+        assert any(name.startswith(prefix) and cluster in prefix for name in NAMES)
+
+
+def test_the_lock_is_of_what_the_project_needs():
+    """Each requirement has a pinned version that satisfies it, and every version has its hashes."""
+    project = tomllib.loads(PYPROJECT)["project"]
+    entries = re.findall(
+        r"^([\w.-]+)==(\S+) (?:; .*? )?\\\n((?:    --hash=sha256:[0-9a-f]{64}.*\n)+)", LOCK, flags=re.MULTILINE
+    )
+    pinned = {canonicalize_name(name): version for name, version, _ in entries}
+    assert len(pinned) == len(re.findall(r"^[\w.-]+==", LOCK, flags=re.MULTILINE))
+    for line in (*project["dependencies"], *project["optional-dependencies"]["nats"]):
+        needed = Requirement(line)
+        version = pinned[canonicalize_name(needed.name)]
+        assert needed.specifier.contains(version, prereleases=True), f"{line}, but {version}: make lock"
+    assert "://" not in LOCK, "no registry is named"
