@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import asyncpg
+import structlog
 
 from grpckit.run import StartupError
 from position_service.ledger.store import patiently
@@ -13,6 +14,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # Any fixed number: replicas that start together take turns at the migrations.
 MIGRATION_LOCK = 7418529630
 _START_S = 30.0
+
+log = structlog.get_logger()
 
 
 async def prepare(dsn: str, *, allow_unsafe: bool = False) -> None:
@@ -24,7 +27,12 @@ async def prepare(dsn: str, *, allow_unsafe: bool = False) -> None:
     try:
         if not allow_unsafe:
             await _require_durable(connection)
-        is_current = await _version(connection) == newest_migration()
+        version = await _version(connection)
+        # A schema of a later release, while it is rolled out or was rolled back: migrations only add before the release
+        # after the next, so this one can go on with it.
+        is_current = version is not None and version >= newest_migration()
+        if version is not None and version > newest_migration():
+            log.warning("the schema is of a later release", schema=version, known=newest_migration())
     finally:
         await connection.close()
     if not is_current:
