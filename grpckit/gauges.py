@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-_PACKAGE = "trueup"
+from grpckit.version import own_version
 
 
 class Gauges(Collector):
@@ -54,11 +53,3 @@ def build_info(service: str) -> GaugeMetricFamily:
     )
     family.add_metric([service, own_version()], 1)
     return family
-
-
-def own_version() -> str:
-    """Returns the version that is installed; the project's metadata is the one place that has it."""
-    try:
-        return version(_PACKAGE)
-    except PackageNotFoundError:
-        return "unknown"

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from grpckit.config import CONFIG_VARIABLE, Settings, describe
 from grpckit.errors import StartupError
+from grpckit.version import own_version
 
 __all__ = ["StartupError", "command", "run"]
 
@@ -33,13 +34,14 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 def command(
     prog: str, description: str, settings: type[Settings], main: Callable[[asyncio.Event], Awaitable[None]]
 ) -> None:
-    """The command line of a service: --help describes its settings, anything else than no argument is an error."""
+    """The command line of a service: --help describes its settings; it takes no arguments."""
     parser = argparse.ArgumentParser(
         prog=prog,
         description=f"{description} Told by environment variables, or by the TOML file that {CONFIG_VARIABLE} names:",
         epilog=describe(settings),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"trueup {own_version()}")
     parser.parse_args()
     run(main)
 

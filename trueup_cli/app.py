@@ -21,8 +21,20 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from grpckit.version import own_version  # noqa: PLC0415 - as below
+
+        typer.echo(f"trueup {own_version()}")
+        raise typer.Exit
+
+
 @app.callback()
-def root() -> None:
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Keeps a trading desk's positions true.
 
     Listings are tables on a terminal and a JSON object a line in a pipe, or with --json. Exit codes: 0 done; 1 refused,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import subprocess
+import sys
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import HistogramMetricFamily
 
-from grpckit import gauges
-from grpckit.gauges import Gauges, build_info, gauge, own_version
+from grpckit import version
+from grpckit.gauges import Gauges, build_info, gauge
 from grpckit.histogram import Histogram
+from grpckit.version import own_version
 from tests.conftest import ROOT
+from tests.e2e.processes import BIN
 
 
 def test_buckets_are_cumulative_and_their_bounds_inclusive():
@@ -58,5 +62,18 @@ def test_the_version_is_that_of_the_project(monkeypatch: pytest.MonkeyPatch):
     def missing(_name: str) -> str:
         raise importlib.metadata.PackageNotFoundError
 
-    monkeypatch.setattr(gauges, "version", missing)
+    monkeypatch.setattr(version, "version", missing)
     assert own_version() == "unknown"
+
+
+@pytest.mark.parametrize("command", ["trueup", "position_service", "reconciler_service"])
+def test_every_command_says_its_version(command: str):
+    words = [BIN / command] if command == "trueup" else [sys.executable, "-m", command]
+    done = subprocess.run([*words, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == f"trueup {own_version()}"
+
+
+def test_the_changelog_begins_with_what_is_coming_or_the_version():
+    headings = re.findall(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    assert own_version() in headings
