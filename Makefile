@@ -78,7 +78,7 @@ $(SUPPLY)/.installed: Makefile
 	@touch $@
 
 lock: $(SUPPLY)/.installed ## Pin what is installed in production, with hashes, to requirements.lock
-	$(SUPPLY)/bin/pip-compile --quiet --extra nats --generate-hashes --strip-extras --allow-unsafe --no-header \
+	$(SUPPLY)/bin/pip-compile --quiet --extra nats --extra otel --generate-hashes --strip-extras --allow-unsafe --no-header \
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements.lock pyproject.toml
 
 sbom: $(SUPPLY)/.installed ## Write the bill of materials (CycloneDX) of requirements.lock to build/sbom.json

@@ -63,6 +63,9 @@ class Settings(BaseSettings):
         default="", description="Origins whose pages may use HTTP, comma separated, e.g. https://desk.example.com."
     )
     http_hosts: str = Field(default="", description="Names that HTTP answers to besides loopback's, comma separated.")
+    otel_exporter_otlp_endpoint: str = Field(
+        default="", description="Where to send traces, OTLP over HTTP, e.g. http://127.0.0.1:4318; needs trueup[otel]."
+    )
     auth: Literal["auto", "required", "off"] = Field(
         default="auto", description="API keys: auto needs them off loopback, unless INSECURE."
     )

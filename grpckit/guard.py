@@ -26,6 +26,7 @@ from grpckit.limits import Limits
 from grpckit.log import call_line, json_lines
 from grpckit.methods import Method
 from grpckit.observe import Observation, Observe, default_metrics
+from grpckit.tracing import traced
 from grpckit.validation import reader, warm
 
 __all__ = ["ANONYMOUS", "Authenticate", "Caller", "Guard", "Translate", "anonymous", "caller", "request_id"]
@@ -134,6 +135,8 @@ class Guard:
             )
         if not iscoroutinefunction(behaviour):
             raise StartupError(f"{method.path} must be `async def`: a plain function would run in a thread")
+        if not method.public:
+            behaviour = traced(method.path, behaviour)
         return grpc.unary_unary_rpc_method_handler(self._call(method, behaviour, parse, handler.response_serializer))
 
     def _call(

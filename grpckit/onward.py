@@ -1,4 +1,4 @@
-"""What a call to another service takes along of the call it is made in: its request id."""
+"""What a call to another service takes along of the call it is made in: its request id, and its trace if there is one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from grpckit import tracing
 from grpckit.call import REQUEST_ID
 from grpckit.caller import request_id
 
@@ -19,4 +20,7 @@ class Onward(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc, unused
         if identifier and all(name != REQUEST_ID for name, _ in metadata):
             more = grpc.aio.Metadata(*metadata, (REQUEST_ID, identifier))
             client_call_details = client_call_details._replace(metadata=more)
+        if tracing.active is not None:
+            carried = grpc.aio.Metadata(*(client_call_details.metadata or ()), *tracing.active.carried())
+            client_call_details = client_call_details._replace(metadata=carried)
         return await continuation(client_call_details, request)

@@ -12,6 +12,7 @@ from trueup.position.v1.position_service_pb2_grpc import add_PositionServiceServ
 from trueup.position.v1.reconciliation_log_service_pb2_grpc import add_ReconciliationLogServiceServicer_to_server
 
 from grpckit import log as logs
+from grpckit import tracing
 from grpckit.access import Access
 from grpckit.caller import anonymous
 from grpckit.clients import Clients
@@ -134,6 +135,7 @@ async def main(stop: asyncio.Event) -> None:
     """Run until told to stop."""
     settings = PositionSettings.load()
     logs.configure(settings.log_level, settings.log_format)
+    tracing.start("position", settings.otel_exporter_otlp_endpoint)
     app = PositionApp(settings)
     try:
         port = await app.start()
@@ -142,3 +144,4 @@ async def main(stop: asyncio.Event) -> None:
         log.info("position service is draining")
     finally:
         await app.stop()
+        await asyncio.to_thread(tracing.stop)

@@ -14,6 +14,7 @@ from trueup.reconciler.v1.reconciler_service_pb2_grpc import add_ReconcilerServi
 from trueup.types.v1 import drift_pb2
 
 from grpckit import log as logs
+from grpckit import tracing
 from grpckit.access import Access
 from grpckit.caller import anonymous
 from grpckit.channel import connect
@@ -214,6 +215,7 @@ async def main(stop: asyncio.Event) -> None:
     """Run until told to stop."""
     settings = ReconcilerSettings.load()
     logs.configure(settings.log_level, settings.log_format)
+    tracing.start("reconciler", settings.otel_exporter_otlp_endpoint)
     app = ReconcilerApp(settings)
     try:
         port = await app.start()
@@ -222,6 +224,7 @@ async def main(stop: asyncio.Event) -> None:
         _log.info("reconciler is draining")
     finally:
         await app.stop()
+        await asyncio.to_thread(tracing.stop)
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -17,6 +17,7 @@ import grpc
 import structlog
 from trueup.types.v1 import drift_pb2
 
+from grpckit import tracing
 from grpckit.caller import tag
 from reconciler_service import convert, equity_watch
 from reconciler_service.allocation_watch import Watch
@@ -109,6 +110,10 @@ class Cycle:
         """
         run = drift_pb2.Run(run_id=str(uuid.uuid4()), trigger=trigger)
         run.started_at.FromDatetime(self._clock())
+        with tracing.of_run(run.run_id, trigger):
+            return await self._run(run, desks, dry_run=dry_run)
+
+    async def _run(self, run: drift_pb2.Run, desks: Sequence[Desk], *, dry_run: bool) -> Result:
         tag(run.run_id)  # the Position service's log names the run that a call belongs to
         sights, cases, read_at = await self._look_until_settled(desks, patience_s)
         left = tuple(desk for desk in desks if desk.is_slow) if patience_s is not None else ()

@@ -16,6 +16,7 @@ import structlog
 from trueup.position.v1 import reconciliation_log_service_pb2, reconciliation_log_service_pb2_grpc
 from trueup.types.v1 import drift_pb2
 
+from grpckit import tracing
 from grpckit.caller import on_behalf
 from grpckit.channel import follow
 from grpckit.errors import RpcError
@@ -116,7 +117,12 @@ class Feed:
             yield event
 
     def _take(self, events: Iterable[drift_pb2.DriftEvent], revision: int) -> None:
-        self._events.extend(event for event in events if event.revision > self.revision)
+        new = [event for event in events if event.revision > self.revision]
+        self._events.extend(new)
+        if tracing.active is not None:
+            for event in new:
+                since_ns, drift = event.time.ToNanoseconds(), event.drift
+                tracing.active.delivered(drift.run_id, since_ns, drift_id=drift.drift_id, symbol=drift.symbol)
         self.revision = max(self.revision, revision)
         while len(self._events) > self._kept:
             self._floor = self._events.popleft().revision

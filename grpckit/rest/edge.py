@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 from google.protobuf.message import Message
 
+from grpckit import tracing
 from grpckit.call import REQUEST_ID
 from grpckit.channel import watch
 from grpckit.errors import RpcError, invalid, to_status
@@ -34,8 +35,9 @@ from grpckit.rest.pages import Page
 from grpckit.rest.routes import NotRouted, Route, Routes
 from grpckit.rest.streams import Events, Form, Lines, Pump, headers_of, resume, wants_events
 from grpckit.rest.upstream import Metadata, Upstream
+from grpckit.tracing import TRACEPARENT
 
-_FORWARDED = ("x-api-key", "authorization", REQUEST_ID)
+_FORWARDED = ("x-api-key", "authorization", REQUEST_ID, TRACEPARENT)
 
 
 class Edge:
@@ -100,6 +102,10 @@ class Edge:
         metadata = forwarded(request, self.limits.credential_bytes)
         if route.streams:
             return await self._stream(request, route, message, metadata)
+        if tracing.active is not None:
+            with tracing.active.server(f"{request.method} {route.template.text}", metadata):
+                without = tuple(pair for pair in metadata if pair[0] != TRACEPARENT)
+                return await self._call(route, message, (*without, *tracing.active.carried()))
         return await self._call(route, message, metadata)
 
     def _options(self, request: web.BaseRequest, verbs: frozenset[str]) -> web.Response:

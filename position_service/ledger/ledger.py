@@ -11,6 +11,7 @@ from collections.abc import Callable
 import structlog
 from google.protobuf.message import Message
 
+from grpckit import tracing
 from position_service.domain.book import Book, Draft
 from position_service.domain.commands import Command
 from position_service.domain.steps import Context
@@ -122,6 +123,9 @@ class Ledger:
             done=asyncio.get_running_loop().create_future(),
         )
         self.committer.put(write)
+        if tracing.active is not None:
+            with tracing.active.inside("commit"):  # the queue, the decision and the statement
+                return await write.done
         return await write.done  # only a note of the outcome: cancelling it leaves the commit alone
 
     async def book(self) -> Book:
