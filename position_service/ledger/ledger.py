@@ -174,13 +174,19 @@ class Ledger:
 
     async def _poll(self) -> None:
         """Learn of other writers' commits even when nobody asks, so that watches here show them."""
+        told = ""  # an outage is a line when it begins, when its reason changes, and when it is over
         while True:
             await asyncio.sleep(self._poll_s)
             try:
                 await self.refresh()
                 self._answered_at = time.monotonic()
+                if told:
+                    told = ""
+                    log.info("database answers again")
             except StoreUnavailable as error:
-                log.warning("database does not answer", error=str(error))
+                if (reason := str(error) or type(error).__name__) != told:
+                    told = reason
+                    log.warning("database does not answer", error=reason)
             except Exception:
                 log.exception("looking for other writers' commits failed")  # once is no reason to stop looking
 

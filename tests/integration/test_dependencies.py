@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import REGISTRY
 
@@ -26,6 +28,14 @@ async def test_without_its_database_the_process_lives_and_its_services_do_not_se
     database: str, start_position: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("position_service.ledger.ledger.REACHABLE_S", 1.0)
+    with structlog.testing.capture_logs() as logs:
+        await _outage(database, start_position)
+    told = [one.get("error", "") for one in logs if one["event"].startswith("database ")]
+    assert told[-1] == "", "the last word is that it answers again"
+    assert all(one != other for one, other in pairwise(told)), "what does not change is told once"
+
+
+async def _outage(database: str, start_position: Any) -> None:
     async with proxied(database) as proxy:
         running = await start_position(database_url=proxy.dsn)
         stub = health_pb2_grpc.HealthStub(running.channel)
