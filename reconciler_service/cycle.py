@@ -111,9 +111,9 @@ class Cycle:
         run = drift_pb2.Run(run_id=str(uuid.uuid4()), trigger=trigger)
         run.started_at.FromDatetime(self._clock())
         with tracing.of_run(run.run_id, trigger):
-            return await self._run(run, desks, dry_run=dry_run)
+            return await self._run(run, desks, dry_run, patience_s)
 
-    async def _run(self, run: drift_pb2.Run, desks: Sequence[Desk], *, dry_run: bool) -> Result:
+    async def _run(self, run: drift_pb2.Run, desks: Sequence[Desk], dry_run: bool, patience_s: float | None) -> Result:
         tag(run.run_id)  # the Position service's log names the run that a call belongs to
         sights, cases, read_at = await self._look_until_settled(desks, patience_s)
         left = tuple(desk for desk in desks if desk.is_slow) if patience_s is not None else ()
