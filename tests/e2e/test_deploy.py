@@ -282,7 +282,8 @@ def test_the_lock_is_of_what_the_project_needs():
     )
     pinned = {canonicalize_name(name): version for name, version, _ in entries}
     assert len(pinned) == len(re.findall(r"^[\w.-]+==", LOCK, flags=re.MULTILINE))
-    for line in (*project["dependencies"], *project["optional-dependencies"]["nats"]):
+    extras = project["optional-dependencies"]
+    for line in (*project["dependencies"], *extras["nats"], *extras["otel"]):
         needed = Requirement(line)
         version = pinned[canonicalize_name(needed.name)]
         assert needed.specifier.contains(version, prereleases=True), f"{line}, but {version}: make lock"
