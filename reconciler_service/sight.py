@@ -92,7 +92,7 @@ async def still_standing(sights: Sequence[Sight], book: Book, after_revision: in
     """
     standing: dict[Key, int] = {}
     for sight in sights:
-        exposed = [one.finding for one in sight.verdict.confirmed if one.finding.kind in EXPOSURE]
+        exposed = [one for one in sight.verdict.confirmed if one.finding.kind in EXPOSURE]
         if not exposed:
             continue
         try:
@@ -100,9 +100,9 @@ async def still_standing(sights: Sequence[Sight], book: Book, after_revision: in
         except grpc.aio.AioRpcError as error:
             _log.warning("what was booked meanwhile not read", code=error.code().name, detail=error.details())
             return standing
-        for finding in exposed:
-            if (revision := stands_at(finding, steps)) is not None:
-                standing[finding.key] = revision
+        for one in exposed:
+            if (revision := stands_at(one.finding, steps, is_level=one.is_level)) is not None:
+                standing[one.finding.key] = revision
     return standing
 
 

@@ -5,9 +5,10 @@ ledger opens a case only at the revision that is named to it, so the question is
 still stands. It is answered from the book's own steps since the look:
 
 * What was executed after the state that the venue showed moved both sides alike. It settles nothing.
-* What was executed before it had been missing: it is taken off the difference, exactly.
-* Of what the book was not told the time of execution it may be either. All of it that goes in the direction of the
-  difference is taken for missing: if even that is less than the difference, the rest of it is missing still.
+* What was executed before it had been in flight: the look met a moment in which not all was booked, and more may be
+  on its way. Then only the next look tells.
+* Of what the book was not told the time of execution it may be either. None of it may go in the direction of the
+  difference; where that difference has been level for long, less of it than the difference, whose rest is missing.
 
 So nothing is ever recorded that the book's own history might contradict, and what trades on with the times of its
 fills is recorded however busy it is. What is left open is looked at again.
@@ -37,22 +38,20 @@ class Step:
     in_transit: bool = False  # before or after it: only announced, and the venue may be on either side of it
 
 
-def stands_at(finding: Finding, steps: Iterable[Step]) -> int | None:
+def stands_at(finding: Finding, steps: Iterable[Step], *, is_level: bool) -> int | None:
     """The revision of the book's position, 0 for none, at which a wrong exposure still stands; None: it may not.
 
     ``steps`` are in the order of their revisions and hold all since the book was read, also what was read already.
+    ``is_level``: the difference was the same for long, though both sides moved.
     """
     since = _since(finding, steps)
-    missing, unknown = finding.size_delta, ZERO
-    for step in since:
-        if step.in_transit:
-            return None
-        if _was_missing(finding, step):
-            missing = EXACT.subtract(missing, step.change)
+    if any(step.in_transit or _was_missing(finding, step) for step in since):
+        return None
+    unknown = ZERO
     for step in since:
         if (step.executed_at is None or finding.observed_at is None) and step.change * finding.size_delta > 0:
             unknown = EXACT.add(unknown, abs(step.change))
-    if missing * finding.size_delta <= 0 or abs(missing) <= unknown:
+    if unknown and (not is_level or unknown >= abs(finding.size_delta)):
         return None
     live, revision = (finding.local.position_id if finding.local else ""), finding.book_revision
     for step in since:

@@ -656,7 +656,6 @@ async def test_a_position_that_trades_on_before_the_run_is_recorded_has_its_case
         )
     )
     assert not (await Cycle(book, RULES).run([desk], "request")).drifts
-    traded.then = [lambda: traded.trade("0.09")]
     (drift,) = (await Cycle(book, RULES).run([desk], "request")).drifts
     assert drift.size_delta == "0.1"
 
