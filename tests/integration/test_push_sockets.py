@@ -396,6 +396,22 @@ async def test_a_frame_of_coinbase_that_is_lost_is_noticed_by_the_next_ones_numb
     assert one.calls >= 2
 
 
+@pytest.mark.parametrize("kind", [Kind.RESET, Kind.TRUNCATED, Kind.DUPLICATE, Kind.SLOW])
+@pytest.mark.parametrize("channel", ["user", "heartbeats"])
+async def test_a_frame_of_coinbase_goes_wrong(
+    coinbase: RunningCoinbase, listen: Listen, kind: Kind, channel: str
+) -> None:
+    """One that is cut off is one that is lost: the next number tells, and the connection after it begins with a look."""
+    one = await listen(coinbase_at(socket_url(coinbase.url)))
+    await one.is_up()
+    coinbase.fault(kind, types=frozenset({f"ws/{channel}"}), count=1, delay_s=0.2)
+    await one.hears(lambda: coinbase.portfolio.trade("BTC-USD", is_buy=True, size=Decimal("0.25")))
+    await until(lambda: not coinbase.faults.active)
+    broken = kind in (Kind.RESET, Kind.TRUNCATED)
+    await until(lambda: coinbase.sockets.opened == 1 + broken and one.state is PushState.UP)
+    await one.hears(lambda: coinbase.portfolio.trade("BTC-USD", is_buy=False, size=Decimal("0.25")))
+
+
 async def test_a_token_that_is_refused_is_told_and_tried_again_with_another(
     coinbase: RunningCoinbase, listen: Listen
 ) -> None:
