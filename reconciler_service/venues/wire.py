@@ -27,6 +27,7 @@ _SMALLEST = Decimal("1e-18")
 _DENOISED_STEP = Decimal("1e-8")  # no venue read here has sizes or prices finer than this
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+_IDENT = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_.:/@#+-]{1,64}", re.ASCII)
 _LAST_MILLISECOND = 253_402_300_799_999  # the end of year 9999, where datetime ends
 
@@ -68,6 +69,18 @@ def name(raw: object, what: str) -> str:
 def is_name(raw: object) -> bool:
     """Whether it is one."""
     return isinstance(raw, str) and _NAME.fullmatch(raw) is not None
+
+
+def ident(raw: object, what: str) -> str:
+    """An id of the venue's own making: printable ASCII without spaces, as long as our contracts take one."""
+    if not isinstance(raw, str) or _IDENT.fullmatch(raw) is None:
+        raise VenueDataError(f"{what}: expected an id, got {shown(raw)}")
+    return raw
+
+
+def words(raw: object, most: int = 200) -> str:
+    """What a venue says to a reader, shortened, on one line; a text that no contract takes becomes one that they do."""
+    return "".join(c if c.isprintable() else " " for c in str(raw)[:most]).strip()
 
 
 def integer(raw: object, what: str) -> int:

@@ -23,7 +23,7 @@ from reconciler_service.model import VenueFill
 from reconciler_service.venues import VenueDataError
 from reconciler_service.venues.coinbase.fields import Moment, Page, exact, moment, word
 from reconciler_service.venues.coinbase.products import FUTURE, Product
-from reconciler_service.venues.wire import EXACT, fields, integer, name, plain, rounded, rows, shown, text
+from reconciler_service.venues.wire import EXACT, fields, ident, integer, name, plain, rounded, rows, shown, text
 
 _SIDES = {"BUY": True, "SELL": False}
 _REVERSAL = "REVERSAL"
@@ -104,7 +104,7 @@ def symbol_of(product: Product, quotes: Sequence[str]) -> str:
 
 
 def _row(row: Mapping[str, object]) -> Row:
-    entry_id = text(row.get("entry_id"), "fill entry_id")
+    entry_id = ident(row.get("entry_id"), "fill entry_id")
     product_id = name(row.get("product_id"), "fill product_id")
     side, trade_type = row.get("side"), row.get("trade_type") or "FILL"
     if not isinstance(side, str) or side not in _SIDES:

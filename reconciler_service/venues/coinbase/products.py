@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from reconciler_service.venues import VenueDataError
 from reconciler_service.venues.coinbase.fields import Page, above_zero, moment, price, word
-from reconciler_service.venues.wire import EPOCH, EXACT, fields, integer, name, plain, rounded, rows
+from reconciler_service.venues.wire import EPOCH, EXACT, fields, integer, is_name, name, plain, rounded, rows
 
 SPOT = "SPOT"
 FUTURE = "FUTURE"
@@ -45,14 +45,20 @@ def product(raw: object) -> Product:
     return Product(
         product_id=product_id,
         kind=kind,
-        base=word(details, "contract_root_unit") if kind == FUTURE else word(row, "base_currency_id"),
-        quote=word(row, "quote_currency_id"),
+        base=_currency(details, "contract_root_unit") if kind == FUTURE else _currency(row, "base_currency_id"),
+        quote=_currency(row, "quote_currency_id"),
         step=above_zero(row, "base_increment", product_id),
         price=price(row, "price", product_id),
         contract_size=above_zero(details, "contract_size", product_id),
         expiry=_expiry(details, product_id),
         is_perpetual=kind == FUTURE and _is_perpetual(row, details),
     )
+
+
+def _currency(row: Mapping[str, object], key: str) -> str:
+    """Empty where it is told in no way that can be booked: then nothing is measured by the market."""
+    told = word(row, key)
+    return told if is_name(told) else ""
 
 
 def listing(raw: object) -> Page[Product]:

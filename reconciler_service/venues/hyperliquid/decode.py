@@ -33,6 +33,7 @@ from reconciler_service.venues.wire import (
     rounded,
     rows,
     text,
+    words,
 )
 
 MAIN_DEX = ""
@@ -88,7 +89,7 @@ class SubAccount:
 def refuse_error(raw: object) -> object:
     """Pass an answer on, unless it is an error that came with status 200: VenueRefused with the venue's words."""
     if isinstance(raw, dict) and raw.get("status") == "err":
-        raise VenueRefused(f"hyperliquid says: {str(raw.get('response'))[:200]}")
+        raise VenueRefused(f"hyperliquid says: {words(raw.get('response'))}")
     return raw
 
 
@@ -188,12 +189,12 @@ def user_role(raw: object) -> Role:
     answer = fields(raw, "userRole")
     data = fields(answer.get("data") or {}, "userRole data")
     master = data.get("user") or data.get("master") or ""
-    return Role(text(answer.get("role"), "role"), text(master, "userRole data") if master else "")
+    return Role(text(answer.get("role"), "role"), name(master, "userRole data") if master else "")
 
 
 def user_abstraction(raw: object) -> str:
     """``userAbstraction``: a bare JSON string, e.g. ``default`` or ``unifiedAccount``."""
-    return text(raw, "userAbstraction")
+    return name(raw, "userAbstraction")
 
 
 def sub_accounts(raw: object) -> tuple[SubAccount, ...]:

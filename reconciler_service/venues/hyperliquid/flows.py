@@ -11,15 +11,18 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from hashlib import sha256
 
 from reconciler_service.model import CashFlow, FlowKind
 from reconciler_service.venues.hyperliquid import history
 from reconciler_service.venues.hyperliquid.spot import SCOPE as SPOT
-from reconciler_service.venues.wire import EXACT, amount, denoised, fields, instant, milliseconds, text
+from reconciler_service.venues.wire import EXACT, amount, denoised, fields, ident, instant, milliseconds, name
 
 MAIN = ""
 USDC = "USDC"
 NATIVE = "HYPE"
+
+_DIGITS = 16  # of a digest: enough to tell the entries of one transaction apart
 
 Delta = Mapping[str, object]
 Move = tuple[str, str, Decimal]  # scope, currency, signed amount
@@ -48,15 +51,16 @@ def ledger(raw: object, user: str) -> Booked:
     """One row of ``userNonFundingLedgerUpdates``; ``user`` is the lower-case address whose ledger it is."""
     row = fields(raw, "userNonFundingLedgerUpdates")
     delta = fields(row.get("delta"), "ledger delta")
-    kind = text(delta.get("type"), "ledger type")
+    kind = name(delta.get("type"), "ledger type")
     at = instant(row.get("time"), "ledger time")
-    reference = f"{row.get('hash') or ''}-{kind}"
+    reference = f"{ident(row['hash'], 'ledger hash') if row.get('hash') else ''}-{kind}"
     moves = _MOVES[kind](delta, user) if kind in _MOVES else iter(())
     totals: dict[tuple[str, str], Decimal] = {}
     for scope, currency, moved in moves:
         totals[scope, currency] = EXACT.add(totals.get((scope, currency), Decimal(0)), moved)
     # A transaction may hold several entries of one kind: what they say tells them apart.
-    key = f"{milliseconds(at)}-{reference}-{json.dumps(delta, sort_keys=True, default=str)}"
+    told = sha256(json.dumps(delta, sort_keys=True, default=str).encode()).hexdigest()[:_DIGITS]
+    key = f"{milliseconds(at)}-{reference}-{told}"
     flows = tuple(
         CashFlow(f"{key}-{currency}", FlowKind.TRANSFER, at, scope, currency, moved, text=kind)
         for (scope, currency), moved in totals.items()
@@ -107,8 +111,8 @@ def _between_accounts(delta: Delta, user: str) -> Iterator[Move]:
 
 def _sent(delta: Delta, user: str) -> Iterator[Move]:
     """Tokens sent, between addresses or between the dexes of one."""
-    token, moved = text(delta.get("token"), "ledger token").partition(":")[0], _number(delta, "amount")
-    source, to = (str(delta.get(key, SPOT)) for key in ("sourceDex", "destinationDex"))
+    token, moved = name(delta.get("token"), "ledger token").partition(":")[0], _number(delta, "amount")
+    source, to = (_dex(delta, key) for key in ("sourceDex", "destinationDex"))
     if _is(delta, "destination", user):
         yield to, token, moved
     if _is(delta, "user", user):
@@ -117,13 +121,19 @@ def _sent(delta: Delta, user: str) -> Iterator[Move]:
         yield SPOT, NATIVE, -_fee(delta, "nativeTokenFee")
 
 
+def _dex(delta: Delta, key: str) -> str:
+    """A scope; the main dex is written as an empty text."""
+    told = delta.get(key, SPOT)
+    return name(told, f"ledger {key}") if told else MAIN
+
+
 def _given(delta: Delta, _: str) -> Iterator[Move]:
-    yield SPOT, str(delta.get("token") or USDC), _number(delta, "amount")
+    yield SPOT, name(delta.get("token") or USDC, "ledger token"), _number(delta, "amount")
 
 
 def _staked(delta: Delta, _: str) -> Iterator[Move]:
     moved = _number(delta, "amount")
-    yield SPOT, str(delta.get("token") or NATIVE), -moved if delta.get("isDeposit") is True else moved
+    yield SPOT, name(delta.get("token") or NATIVE, "ledger token"), -moved if delta.get("isDeposit") is True else moved
 
 
 _MOVES: Mapping[str, Callable[[Delta, str], Iterator[Move]]] = {

@@ -12,7 +12,18 @@ from typing import NamedTuple
 
 from reconciler_service.model import VenueFill
 from reconciler_service.venues import VenueDataError
-from reconciler_service.venues.wire import EXACT, amount, denoised, fields, instant, integer, milliseconds, name, rows
+from reconciler_service.venues.wire import (
+    EXACT,
+    amount,
+    denoised,
+    fields,
+    instant,
+    integer,
+    milliseconds,
+    name,
+    rows,
+    words,
+)
 from reconciler_service.venues.wire import text as text_of
 
 _BUY = {"B": True, "A": False}
@@ -162,10 +173,10 @@ def _execution(row: dict[str, object], user: str) -> Execution:
         price=price,
         time=time,
         fee=Decimal(0) if row.get("fee") is None else _number(row, "fee", coin),
-        fee_currency=str(row.get("feeToken") or ""),
+        fee_currency=name(row["feeToken"], f"{coin} feeToken") if row.get("feeToken") else "",
         start_position=start,
         liquidation=_liquidated(row, user),
-        text=str(row.get("dir") or ""),
+        text=words(row.get("dir") or "", 64),
     )
     return Execution(tid, fill)
 
