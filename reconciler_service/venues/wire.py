@@ -16,6 +16,7 @@ from reconciler_service.venues import VenueDataError
 # Wide enough for 20 integer digits times 18 fraction digits, twice: nothing here rounds unless it says so.
 EXACT = Context(prec=90, rounding=ROUND_HALF_EVEN)
 FRACTION_DIGITS = 18
+AHEAD = timedelta(minutes=10)  # no clock that is worth reading is so far ahead of ours
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _INTEGER_DIGITS = 20
@@ -98,6 +99,12 @@ def instant(raw: object, what: str) -> datetime:
     if not 0 < milliseconds <= _LAST_MILLISECOND:
         raise VenueDataError(f"{what}: {milliseconds} is not a time in milliseconds")
     return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def happened(at: datetime, now: datetime, what: str) -> None:
+    """Refuse a time that has not come yet: an execution of the future would be counted when it comes."""
+    if at - now > AHEAD:
+        raise VenueDataError(f"{what}: one is of {at.isoformat()}, which is in the future: a clock is wrong")
 
 
 def milliseconds(moment: datetime) -> int:

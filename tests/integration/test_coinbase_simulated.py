@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -780,6 +781,16 @@ async def test_two_keys_of_one_portfolio_are_not_two_accounts(venue: RunningServ
             await second.check()
     for one in (first, second):
         await one.close()
+
+
+async def test_a_fill_of_the_future_is_none(
+    venue: RunningServer, connect: Connect, portfolio: Portfolio, clock: Clock
+) -> None:
+    portfolio.trade("BTC-USD", is_buy=True, size=Decimal("0.25"))
+    since = clock.now
+    portfolio.fills[-1] = replace(portfolio.fills[-1], time=portfolio.fills[-1].time + 11 * 60_000)
+    with pytest.raises(VenueDataError, match=r"coinbase fills: one is of .* which is in the future"):
+        await connect(venue).fills(since)
 
 
 async def test_an_error_with_status_200_is_no_position(venue: RunningServer, connect: Connect, spoil: Spoil) -> None:

@@ -20,7 +20,7 @@ from reconciler_service.simulator.faults import Kind
 from reconciler_service.simulator.floor import SpotFloor
 from reconciler_service.simulator.records import Role, SpotBalance
 from reconciler_service.simulator.wire import Style
-from reconciler_service.venues import VenueRefused, VenueUnreachable
+from reconciler_service.venues import VenueDataError, VenueRefused, VenueUnreachable
 from reconciler_service.venues.budget import WeightBudget
 from reconciler_service.venues.http import HttpSettings, Retries
 from reconciler_service.venues.hyperliquid.adapter import Common, Hyperliquid, Settings, members
@@ -202,6 +202,16 @@ async def test_spot_fills_are_of_the_holding_and_name_its_asset(world: World) ->
     world.venue.fault(Kind.HTTP_502, types=frozenset({"spotMeta"}))
     with pytest.raises(VenueUnreachable, match="spotMeta"):
         await world.connect().fills(START, ["@3"])
+
+
+async def test_a_fill_of_the_future_is_none(world: World) -> None:
+    world.exchange.trade(scenario.DESK, "BTC", is_buy=True, size=D("0.1"))
+    world.later(minutes=-9)
+    adapter = world.connect()
+    assert len(await adapter.fills(START - timedelta(days=30))) == 6
+    world.later(minutes=-2)
+    with pytest.raises(VenueDataError, match=r"fills: one is of .* which is in the future"):
+        await adapter.fills(START - timedelta(days=30))
 
 
 # --- modes -----------------------------------------------------------------------------------------------------------

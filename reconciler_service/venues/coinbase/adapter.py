@@ -34,6 +34,7 @@ from reconciler_service.venues.coinbase.push import CoinbaseDialect
 from reconciler_service.venues.coinbase.spot import SpotReader
 from reconciler_service.venues.http import HttpSettings, Retries, Timeouts, base_of
 from reconciler_service.venues.push import SocketWatch
+from reconciler_service.venues.wire import happened
 
 BASE_URL = "https://api.coinbase.com"
 REQUESTS_PER_SECOND = 2.5  # 9 000 an hour; the lowest limit the vendor names is 10 000 an hour
@@ -176,7 +177,10 @@ class Coinbase:
             if row.product_id in known and (not wanted or fills.symbol_of(known[row.product_id], quotes) in wanted)
         ]
         orders = await self._orders(rows)
-        return [fill for fill in fills.executions(rows, known, quotes, orders) if fill.time >= since]
+        ordered = fills.executions(rows, known, quotes, orders)
+        for fill in ordered[-1:]:
+            happened(fill.time, self._client.now, "coinbase fills")
+        return [fill for fill in ordered if fill.time >= since]
 
     async def _orders(self, rows: Sequence[Row]) -> dict[str, Order]:
         """The newest orders whose fills are sized in quote. One that cannot be read leaves its fills rounded."""

@@ -32,7 +32,7 @@ from reconciler_service.venues.hyperliquid.modes import Mode
 from reconciler_service.venues.hyperliquid.push import MOST_USERS, TAKEN, HyperliquidDialect
 from reconciler_service.venues.hyperliquid.spot import SpotReader, SpotSettings
 from reconciler_service.venues.push import Places, SocketWatch
-from reconciler_service.venues.wire import EPOCH, milliseconds
+from reconciler_service.venues.wire import EPOCH, happened, milliseconds
 
 BASE_URL = "https://api.hyperliquid.xyz"
 WEIGHT_PER_MINUTE = 960  # 80 % of the 1200 that the venue allows an IP address
@@ -189,6 +189,8 @@ class Hyperliquid:
             return history.executions(raw, self.address)
 
         ordered = history.in_order(await pages.read(pages.FILLS, milliseconds(since), page))
+        for fill in ordered[-1:]:
+            happened(fill.time, self._clock(), "fills")
         if len(ordered) >= KEPT and ordered[0].time > since:
             raise VenueRefused(
                 f"fills: the venue keeps the newest {KEPT}; some before {ordered[0].time.isoformat()} may be gone"
