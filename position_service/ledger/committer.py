@@ -151,6 +151,8 @@ class Committer:
                 write.fail(answer)
             else:
                 write.answer(answer)
+        for write in batch.deferred:
+            write.is_new = False  # that was so before its twin was committed
         return batch.deferred
 
     async def _ended(self, writes: list[Write]) -> list[Position]:
@@ -173,6 +175,7 @@ class Committer:
             return
         log.error("batch refused by the database, trying its writes one by one", writes=len(writes), error=str(error))
         for write in writes:
+            write.is_new = False  # a twin before it may be committed by now
             left = [write]
             while left:
                 left = await self._attempt(left)

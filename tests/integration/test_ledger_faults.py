@@ -181,6 +181,25 @@ async def test_twins_in_one_batch_are_one_change(start_position, database):
     assert await check_ledger(database, client) == 1
 
 
+async def test_twins_are_one_change_also_beside_a_request_that_is_known(start_position, database):
+    """All ids of such a batch are looked up before the first of the twins is committed; the second must not go by that."""
+    service = await start_position()
+    client, committer = Client(service.channel), service.app._ledger.committer
+    await client.open("ETH")
+    increase = {"symbol": "ETH", "size": "1", "price": "100", "request_id": "increase-one"}
+    known = await client.call("IncreasePosition", **increase)
+    async with committer.lock:  # what comes meanwhile is one batch
+        first = asyncio.create_task(client.open("FIRST"))
+        await eventually(lambda: _true(committer._queue.empty() and committer._queue._unfinished_tasks))
+        requests = [("IncreasePosition", increase), ("OpenPosition", OPEN), ("OpenPosition", OPEN)]
+        calls = [asyncio.create_task(client.call(name, **fields)) for name, fields in requests]
+        await eventually(lambda: _true(committer._queue.qsize() == len(calls)))
+    await first
+    again, one, other = await asyncio.gather(*calls)
+    assert (again, one) == (known, other)
+    assert await check_ledger(database, client) == 4
+
+
 async def test_every_write_of_a_batch_with_a_known_id_is_answered(start_position, database):
     """One is refused by the state, the other is not; both repeat the id of something else."""
     service = await start_position()
