@@ -64,13 +64,21 @@ class Committer:
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="committer")
+        self._task.add_done_callback(self._start_again)
+
+    def _start_again(self, ended: asyncio.Task[None]) -> None:
+        # Without it every write would wait for ever, in a process that looks well.
+        if ended is self._task:
+            log.error("the committer was cancelled: starting it again")
+            self.start()
 
     async def stop(self) -> None:
         """Commit what is queued, then end."""
         await self._queue.join()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     @property
     def waiting(self) -> int:
@@ -91,29 +99,35 @@ class Committer:
 
     async def _run(self) -> None:
         while True:
-            batch = await self._gather()
+            batch: list[Write] = []
             began = perf_counter()
             try:
+                await self._gather(batch)
+                began = perf_counter()
                 await self._commit(batch)
             except Exception as error:
                 self.counts.failures += 1
                 log.exception("commit failed", writes=len(batch))
                 for write in batch:
                     write.fail(error)
+            except asyncio.CancelledError:
+                for write in batch:
+                    write.fail(StoreUnavailable("broken off"))
+                raise
+            finally:
+                for _ in batch:
+                    self._queue.task_done()
             self.counts.batch(len(batch), perf_counter() - began)
-            for _ in batch:
-                self._queue.task_done()
 
-    async def _gather(self) -> list[Write]:
-        """The next batch: what waits now, and, when calls come in crowds, what comes in a moment."""
-        batch = [await self._queue.get()]
+    async def _gather(self, batch: list[Write]) -> None:
+        """Fill the next batch: what waits now, and, when calls come in crowds, what comes in a moment."""
+        batch.append(await self._queue.get())
         if self._company > 1 and self._queue.qsize() + 1 < self._max_batch:
             # Long enough to take in as many again: a few callers wait a moment, a crowd fills a batch.
             await asyncio.sleep(min(self._linger_s, self._company * INTAKE_S))
         while len(batch) < self._max_batch and not self._queue.empty():
             batch.append(self._queue.get_nowait())
         self._company = len(batch)
-        return batch
 
     async def _commit(self, writes: list[Write]) -> None:
         """Decide and commit until every write of the batch is answered."""

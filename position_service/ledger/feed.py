@@ -52,6 +52,10 @@ class Feed:
 
     def publish(self, new: list[Commit]) -> None:
         """Append commits, oldest first, and wake everyone."""
+        if new and new[0].events[0].revision > self.revision + 1:
+            # What came before was never published, whatever broke there. The ring may have no gap: SQL has it all.
+            self._ring.clear()
+            self._events, self._before_ring = 0, new[0].events[0].revision - 1
         for commit in new:
             self._ring.append(commit)
             self._events += len(commit.events)

@@ -79,14 +79,15 @@ class Ledger:
         )
         self._committer.start()
         self._answered_at = time.monotonic()
-        self._poller = asyncio.create_task(self._poll(), name="ledger poll")
+        self._start_polling()
         log.info("ledger loaded", revision=head.revision, positions=len(book.positions))
 
     async def stop(self) -> None:
         """Commit what is queued, then give the connections back."""
         if self._committer is not None:
             await self._committer.stop()
-        for task in (self._poller, self._checking):
+        poller, self._poller = self._poller, None
+        for task in (poller, self._checking):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -151,9 +152,10 @@ class Ledger:
             try:
                 await self.refresh()
             except Exception as error:  # noqa: BLE001 - handed to those who asked
-                for one in asked:
-                    if not one.done():
-                        one.set_exception(error)
+                _fail(asked, error)
+            except asyncio.CancelledError:
+                _fail(asked, StoreUnavailable("the look was broken off"))
+                raise
             else:
                 for one in asked:
                     if not one.done():
@@ -172,6 +174,10 @@ class Ledger:
             if head[:2] > committer.head[:2]:
                 await committer.catch_up()
 
+    def _start_polling(self) -> None:
+        self._poller = asyncio.create_task(self._poll(), name="ledger poll")
+        self._poller.add_done_callback(lambda ended: self._start_polling() if ended is self._poller else None)
+
     async def _poll(self) -> None:
         """Learn of other writers' commits even when nobody asks, so that watches here show them."""
         told = ""  # an outage is a line when it begins, when its reason changes, and when it is over
@@ -189,6 +195,12 @@ class Ledger:
                     log.warning("database does not answer", error=reason)
             except Exception:
                 log.exception("looking for other writers' commits failed")  # once is no reason to stop looking
+
+
+def _fail(asked: list[asyncio.Future[None]], error: Exception) -> None:
+    for one in asked:
+        if not one.done():
+            one.set_exception(error)
 
 
 def _kept(body: bytes) -> bytes:
