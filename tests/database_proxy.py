@@ -23,6 +23,8 @@ class Proxy:
         self.faults = 0  # how many have happened
         self.is_open = asyncio.Event()  # while it is not set, connections are refused
         self.is_open.set()
+        self.is_flowing = asyncio.Event()  # while it is not set, connections stay open and nothing comes through
+        self.is_flowing.set()
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -81,6 +83,7 @@ class Proxy:
 
         async def requests() -> None:
             while data := await reader.read(1 << 20):
+                await self.is_flowing.wait()
                 if self._cut and self._cut in data:
                     self._cut, self.faults = b"", self.faults + 1
                     return
@@ -91,6 +94,7 @@ class Proxy:
 
         async def replies() -> None:
             while data := await from_server.read(1 << 20):
+                await self.is_flowing.wait()
                 if not silent.is_set():
                     writer.write(data)
                 elif data.endswith(_READY):

@@ -17,13 +17,15 @@ DEADLINE_S = 60.0
 class ServiceProcess:
     """``python -m position_service`` with its log in a file. Settings are environment variables."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str], *, prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str], *, prefix: Sequence[str] = (), module: str = "position_service"
+    ) -> None:
         self.log = folder / f"service-{time.monotonic_ns()}.log"
         inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
         environment = inherited | {"PYTHONPATH": os.pathsep.join(sys.path), "POSITION_LISTEN": "127.0.0.1:0"}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "position_service"],
+                [*prefix, sys.executable, "-m", module],
                 env=environment | dict(settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

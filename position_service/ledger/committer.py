@@ -165,8 +165,6 @@ class Committer:
                 write.fail(answer)
             else:
                 write.answer(answer)
-        for write in batch.deferred:
-            write.is_new = False  # that was so before its twin was committed
         return batch.deferred
 
     async def _ended(self, writes: list[Write]) -> list[Position]:
@@ -232,6 +230,8 @@ class Committer:
         self.head = batch.new
         if batch.draft.events:
             self.feed.publish(commits(batch.draft.events))
+        for write in batch.deferred:
+            write.is_new = False  # that was so before its twin was committed
 
     async def _answer_known(self, writes: list[Write], asked: list[Write]) -> list[Write]:
         """Answer those of ``asked`` whose request id is known; return those of ``writes`` that this did not answer."""

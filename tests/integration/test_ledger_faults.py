@@ -232,6 +232,40 @@ async def test_a_caller_that_leaves_does_not_undo_its_change(start_position, dat
     assert await check_ledger(database, client) == 1
 
 
+async def test_a_committer_that_is_cancelled_refuses_what_it_had_in_hand_and_goes_on(start_position, database):
+    service = await start_position()
+    client, committer = Client(service.channel), service.app._ledger.committer
+    async with committer.lock:
+        call = asyncio.create_task(client.refused("OpenPosition", **OPEN))
+        await eventually(lambda: _true(committer._queue.empty() and committer._queue._unfinished_tasks))
+        committer._task.cancel()
+        is_unavailable(await call)
+    first = await client.call("OpenPosition", **OPEN)
+    assert await client.call("OpenPosition", **OPEN) == first
+    assert await check_ledger(database, client) == 1
+
+
+async def test_a_look_at_the_head_that_is_cancelled_is_told_to_those_who_asked(start_position, monkeypatch):
+    service = await start_position()
+    client, ledger = Client(service.channel), service.app._ledger
+    await client.open("BTC")
+    looking, never = asyncio.Event(), asyncio.Event()
+
+    async def hang():
+        looking.set()
+        await never.wait()
+
+    monkeypatch.setattr(ledger, "refresh", hang)
+    call = asyncio.create_task(client.refused("GetPosition", symbol="BTC"))
+    await looking.wait()
+    ledger._checking.cancel()
+    ledger._poller.cancel()
+    monkeypatch.undo()
+    is_unavailable(await call)
+    assert (await client.call("GetPosition", symbol="BTC")).revision == 1
+    assert not ledger._poller.done()
+
+
 class Cluster:
     """A PostgreSQL of the test's own, which may be hurt."""
 

@@ -220,6 +220,19 @@ async def test_a_client_that_reconnects_at_random_misses_nothing(client):
     assert found == [key(event) for event in await history(client) if event.revision > 1]
 
 
+async def test_a_publication_that_failed_leaves_no_gap(client, service, monkeypatch):
+    await client.open("ONE")
+    feed = service.app._ledger.feed
+    publish = feed.publish
+    async with client.watching(after_revision=0) as stream:
+        await stream.events(1)
+        monkeypatch.setattr(feed, "publish", lambda new: 1 / 0)
+        await client.refused("OpenPosition", symbol="TWO", size="1", entry_price="1")
+        monkeypatch.setattr(feed, "publish", publish)
+        await client.open("THREE")
+        assert [event.revision for event in await stream.events(2)] == [2, 3]
+
+
 async def test_the_future_cannot_be_resumed_from(client):
     await client.open("BTC")
     for name in ("WatchPositions", "WatchDrifts"):
