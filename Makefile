@@ -11,7 +11,7 @@ STAMP  := $(VENV)/.installed
 DEBIAN := chromium fonts-liberation nghttp2-client cmake g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc ruby-grpc \
           $(if $(shell command -v npm),,nodejs npm)
 
-.PHONY: help run test bench detection screenshot lint tools format protos contracts baseline lock sbom clean
+.PHONY: help run test torture bench detection screenshot lint tools format protos contracts baseline lock sbom clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ run: $(STAMP) ## Run the pair with an embedded PostgreSQL and simulated venues
 
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest
+
+# MINUTES=60 goes on for longer, SEED=n repeats a run, ONLY=kills,wire takes some of the parts.
+torture: $(STAMP) ## Try to break the promises of docs/reliability.md (about 15 minutes)
+	$(BIN)/python -m tests.torture $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only '$(ONLY)')
 
 # ONLY=name measures one row (ONLY=? lists them); GROWTH=1 measures 1 000 to 100 000 positions instead, and draws it.
 bench: $(STAMP) ## Measure the speed goals against their yardsticks (about 8 minutes)

@@ -226,7 +226,7 @@ async def test_a_publication_that_failed_leaves_no_gap(client, service, monkeypa
     publish = feed.publish
     async with client.watching(after_revision=0) as stream:
         await stream.events(1)
-        monkeypatch.setattr(feed, "publish", lambda new: 1 / 0)
+        monkeypatch.setattr(feed, "publish", lambda _: 1 / 0)
         await client.refused("OpenPosition", symbol="TWO", size="1", entry_price="1")
         monkeypatch.setattr(feed, "publish", publish)
         await client.open("THREE")
