@@ -56,6 +56,8 @@ def request_of(method: Any, **fields: Any) -> Any:
     if method.name == "UpdatePrices" and not made.prices:
         made.prices.add(venue="hyperliquid", symbol="X", price="1")
     known = method.input_type.fields_by_name
+    if getattr(made, "account", ""):  # one that is required: the own one, unless another is meant
+        made.account = "main"
     if "position_id" in known and "position_id" in fields and "symbol" in known:
         made.ClearField("symbol")
     for name, value in fields.items():

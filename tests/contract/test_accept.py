@@ -16,8 +16,8 @@ from tests.contract.test_bad_input import changes, valid
 
 RECONCILER = reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"]
 METHODS = [method for service in (*SERVICES, RECONCILER) for method in service.methods]
-# With a rule that is not told at a glance: a pattern of its own, a number that may be left out.
-LEFT = {"AdjustPosition", "WatchPositions", "WatchDrifts", "StreamDriftEvents"}
+# With a rule that is not told at a glance: a pattern of its own, a number that may be left out, a list of values.
+LEFT = {"AdjustPosition", "CreateKey", "WatchPositions", "WatchDrifts", "StreamDriftEvents"}
 HOT = ("OpenPosition", "ReducePosition", "ClosePosition", "RecordFills", "UpdatePrices", "GetPosition")
 TEXT = st.text(st.sampled_from("0123456789.-+eE\n\r\t\x00\x7f\x85\u2028\u0661aZ_:/@#é "), max_size=24)
 

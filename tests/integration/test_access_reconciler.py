@@ -118,7 +118,7 @@ async def test_what_is_anothers_is_not_there(pair):
                 assert isinstance(got, RpcError), method.name
                 assert (got.reason, got.metadata) == ("ACCOUNT_FORBIDDEN", {"account": account}), method.name
             tried += 1
-    assert tried == 8
+    assert tried >= 8
 
 
 async def test_what_is_anothers_is_in_no_list_stream_or_sum(pair):
