@@ -98,9 +98,12 @@ class Settings(BaseSettings):
         return _names_of(self.http_hosts)
 
     def counts_clients(self, *listens: str) -> bool:
-        """Whether what single clients take is limited: where keys are needed, or other machines can connect."""
+        """Whether what single clients take is limited: not on this machine alone, nor with INSECURE, where a proxy is
+        the one client there is.
+        """
         everywhere = [listen for listen in (*listens, self.http_listen) if listen]
-        return self.auth == "required" or not all(Listen.parse(listen).loopback for listen in everywhere)
+        exposed = not all(Listen.parse(listen).loopback for listen in everywhere)
+        return self.auth == "required" or (exposed and not self.insecure)
 
     def keys_required(self, *listens: str) -> bool:
         """Whether callers need an API key, of who listens there and for HTTP. Raises StartupError for off and exposed."""

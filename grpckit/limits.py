@@ -18,7 +18,7 @@ class Limits:
     public_in_flight: int = 1_000  # health and reflection are open to all, so they need a bound of their own
     streams_per_connection: int = 1_000  # HTTP/2 streams: one client cannot take all that is above
 
-    # Of one key, or one address without keys; only where keys are needed or others than this machine can connect.
+    # Of one key, where keys are needed.
     client_calls_per_s: float = 5_000.0  # more than a bot needs, less than one server does
     client_burst: float = 10_000.0  # a restart that reads everything at once
     client_streams: int = 2_000  # above a desk's dashboards, below what would shut everybody else out
