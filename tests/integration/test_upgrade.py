@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import asyncpg
 import structlog
 
-from position_service.database import newest_migration
+from position_service.database import MIGRATIONS, newest_migration
 from tests.position_client import Client, check_ledger
 
 # What a later release may do to tables that are in use: add, with defaults.
@@ -43,6 +44,21 @@ async def test_a_release_runs_and_starts_on_the_schema_of_the_next(start_positio
     assert await check_ledger(database, again) == 3
     assert await connection.fetchval("SELECT version_num FROM alembic_version") == "9999", "left as it was"
     await connection.close()
+
+
+def test_migrations_follow_each_other_by_their_numbers() -> None:
+    told = {}
+    for file in sorted((MIGRATIONS / "versions").glob("[0-9]*.py")):
+        text = file.read_text()
+        revision, before = (
+            re.search(rf"^{name} = (.*)$", text, re.MULTILINE) for name in ("revision", "down_revision")
+        )
+        assert revision is not None, file
+        assert before is not None, file
+        assert revision[1] == f'"{file.name[:4]}"', file
+        assert revision[1] not in told, f"{file.name}: that number is taken by {told[revision[1]]}"
+        assert before[1] == (list(told)[-1] if told else "None"), file
+        told[revision[1]] = file.name
 
 
 async def test_processes_that_start_together_migrate_once(start_position: Any, database: str) -> None:
