@@ -131,7 +131,7 @@ async def test_the_probe_tells_what_health_says(position: Any):
 
     service = POSITION[0].full_name
     assert await probe(position.address, service) == (0, "SERVING")
-    position.app._server.set_serving(False, service)
+    position.app._front.health.set_serving(False, service)
     assert await probe(position.address, service) == (1, "NOT_SERVING")
     assert await probe(position.address) == (0, "SERVING")
     assert await probe(position.address, "no.such.Service") == (1, "NOT_FOUND")
