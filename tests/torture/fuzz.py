@@ -74,8 +74,13 @@ def made(descriptor: Descriptor, chance: random.Random, depth: int = 4) -> Messa
         if chance.random() < (0.45 if depth == 4 else 0.6):
             continue
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            entry = field.message_type.fields_by_name["value"]
             for _ in range(chance.randrange(3)):
-                getattr(message, field.name)[chance.choice(TEXTS)] = chance.choice(TEXTS)
+                if entry.message_type is not None:
+                    inner = made(entry.message_type, chance, max(depth - 1, 0))
+                    getattr(message, field.name)[chance.choice(TEXTS)].CopyFrom(inner)
+                else:
+                    getattr(message, field.name)[chance.choice(TEXTS)] = _value(entry, chance)
         elif field.message_type is not None:
             if depth:
                 target = getattr(message, field.name)
