@@ -18,7 +18,6 @@ from position_service.domain import naming, risk
 from position_service.domain.algebra import Fee
 from position_service.domain.book import View
 from position_service.domain.errors import InvalidValue
-from position_service.domain.events import Event, EventType, Trade
 from position_service.domain.numbers import ZERO, canonical, shown
 from position_service.domain.portfolio import Summary
 from position_service.domain.position import (
@@ -47,19 +46,11 @@ _STATUS_PB: dict[Status, Any] = {s: pb.PositionStatus.Value(f"POSITION_STATUS_{s
 _GUESS_PB: dict[Guess, Any] = {g: pb.EstimateKind.Value(f"ESTIMATE_KIND_{g.name}") for g in Guess}
 _VERDICT_PB: dict[Verdict, Any] = {v: pb.ReconciliationStatus.Value(f"RECONCILIATION_STATUS_{v.name}") for v in Verdict}
 _STATUSES = {value: s for s, value in _STATUS_PB.items()}
-_ON_POSITIONS = [e for e in EventType if e.value.startswith("position.")]
-_EVENT_TYPES = {pb.PositionEventType.Value(f"POSITION_EVENT_TYPE_{e.name}"): e for e in _ON_POSITIONS}
-_EVENT_TYPE_PB: dict[EventType, Any] = {e: value for value, e in _EVENT_TYPES.items()}
 
 
 def statuses(request: Any) -> set[Status]:
     """The statuses a request names; none when it leaves that open."""
     return {_STATUSES[value] for value in request.statuses if value in _STATUSES}
-
-
-def event_types(request: Any) -> set[EventType]:
-    """The types of events a request names; none when it leaves that open."""
-    return {_EVENT_TYPES[value] for value in request.types if value in _EVENT_TYPES}
 
 
 class Refers(Protocol):
@@ -350,43 +341,3 @@ def summary(s: Summary, revision: int) -> svc.GetPortfolioSummaryResponse:
 
 def _names(instruments: Iterable[Instrument]) -> list[str]:
     return sorted(f"{instrument.venue}/{instrument.symbol}" for instrument in instruments)
-
-
-def position_event(event: Event) -> pb.PositionEvent:
-    """A position's event with the position before and after it: facts, the same whenever they are read."""
-    message = pb.PositionEvent(
-        revision=event.revision,
-        time=stamp(event.time),
-        type=_EVENT_TYPE_PB[event.type],
-        position_id=str(event.subject),
-        account=event.account,
-        actor=event.actor,
-        request_id=event.request_id,
-        reason=event.reason,
-        before=position(event.before) if event.before else None,
-        after=position(event.after) if event.after else None,
-        note=event.note,
-        hash=event.hash,
-    )
-    if event.trade:
-        message.trade.CopyFrom(_trade(event.trade))
-    return message
-
-
-def _trade(trade: Trade) -> pb.Trade:
-    message = pb.Trade(
-        size=canonical(trade.size),
-        price=canonical(trade.price) if trade.price is not None else "",
-        realized_pnl=canonical(shown(trade.realized)),
-        fill_id=trade.fill_id,
-        executed_at=stamp(trade.executed_at),
-    )
-    if trade.fee.amount:
-        message.fee.amount = canonical(trade.fee.amount)
-        message.fee.currency = trade.fee.currency
-    if paid := trade.funding:
-        message.funding.payment_id = paid.payment_id
-        message.funding.amount = canonical(paid.amount)
-        message.funding.currency = paid.currency
-        message.funding.rate = canonical(paid.rate) if paid.rate is not None else ""
-    return message

@@ -16,7 +16,7 @@ from trueup.types.v1 import types_pb2
 
 from grpckit.accounts import require_every_account
 from grpckit.caller import caller
-from position_service import convert, convert_fills, reach
+from position_service import convert, convert_events, convert_fills, reach
 from position_service.domain import commands as c
 from position_service.domain.book import Book, Draft, View
 from position_service.domain.decide import MOVES
@@ -202,7 +202,7 @@ class PositionServicer(rpc.PositionServiceServicer):
     ) -> svc.ListPositionHistoryResponse:
         revision = (await self._ledger.book()).revision
         found, next_token = await self._reads.history(request)
-        events = [convert.position_event(event) for event in found]
+        events = [convert_events.position_event(event) for event in found]
         return svc.ListPositionHistoryResponse(events=events, next_page_token=next_token, revision=revision)
 
     async def VerifyHistory(self, request: svc.VerifyHistoryRequest, context: Any) -> svc.VerifyHistoryResponse:
@@ -237,7 +237,7 @@ class PositionServicer(rpc.PositionServiceServicer):
                 yield message
         stream = self._log.follow(
             after,
-            lambda commit: encoded_events(commit, wanted, svc.WatchPositionsResponse, convert.position_event),
+            lambda commit: encoded_events(commit, wanted, svc.WatchPositionsResponse, convert_events.position_event),
             lambda revision: svc.WatchPositionsResponse(phase=types_pb2.STREAM_PHASE_PROGRESS, revision=revision),
             announced=request.include_current,
         )
@@ -263,7 +263,7 @@ def _wanted(request: svc.WatchPositionsRequest) -> Callable[[Event], bool]:
     """Whether an event passes a watch's filter. An event that leads a position out of the statuses passes as well: who
     keeps a row for each position would be left with a stale one.
     """
-    types, statuses, matches = convert.event_types(request), convert.statuses(request), reach.matching(request)
+    types, statuses, matches = convert_events.event_types(request), convert.statuses(request), reach.matching(request)
 
     def wanted(event: Event) -> bool:
         after, before = event.after, event.before

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from trueup.position.v1 import position_service_pb2 as svc
 
-from position_service import convert, watch
+from position_service import convert_events, watch
 from position_service.domain.events import Event
 from position_service.ledger.feed import Commit, Feed
 from position_service.watch import encoded_events
@@ -33,7 +33,7 @@ def sent(commit: Commit, wanted: Callable[[Event], bool] = lambda _: True, made:
     def converted(event: Event):
         if made is not None:
             made.append(event.revision)
-        return convert.position_event(event)
+        return convert_events.position_event(event)
 
     encoded = encoded_events(commit, wanted, svc.WatchPositionsResponse, converted)
     return [svc.WatchPositionsResponse.FromString(each) for each in encoded]
@@ -41,7 +41,7 @@ def sent(commit: Commit, wanted: Callable[[Event], bool] = lambda _: True, made:
 
 def message(revision: int, events: list[Event]) -> svc.WatchPositionsResponse:
     return svc.WatchPositionsResponse(
-        phase=EVENTS, revision=revision, events=[convert.position_event(event) for event in events]
+        phase=EVENTS, revision=revision, events=[convert_events.position_event(event) for event in events]
     )
 
 
