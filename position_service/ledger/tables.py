@@ -138,7 +138,9 @@ marks = sa.Table(
     sa.Column("price", _AMOUNT, nullable=False),
     sa.Column("observed_at", _TIME, nullable=False),
     sa.Column("tick", sa.BigInteger, nullable=False),
-    sa.Index("marks_by_tick", "tick"),
+    # BRIN: an update that changes nothing else that is indexed stays in its page (HOT), so an ordinary index on what
+    # every update changes would cost a third of it. Catching up reads the few ranges of pages that have changed.
+    sa.Index("marks_by_tick", "tick", postgresql_using="brin", postgresql_with={"pages_per_range": 4}),
 )
 
 liquidation_prices = sa.Table(
