@@ -49,7 +49,15 @@ def configure(level: str = "INFO", log_format: LogFormat = "auto", stream: TextI
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, mask_secrets, render],
         )
     )
+    handler.addFilter(_is_no_nonsense)
     logging.basicConfig(level=max(threshold, logging.INFO), handlers=[handler], force=True)
+
+
+def _is_no_nonsense(record: logging.LogRecord) -> bool:
+    """False for what a caller sent that is no HTTP, e.g. gRPC to the wrong port: it is answered with 400, and no defect
+    here that would be worth a traceback a second."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or kind.__module__ != "aiohttp.http_exceptions"
 
 
 # Made once: json.dumps makes an encoder a call, which takes longer than encoding.

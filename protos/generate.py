@@ -25,7 +25,8 @@ from google.protobuf import descriptor_pb2, duration_pb2, field_mask_pb2, timest
 from grpc_tools import protoc
 
 HERE = Path(__file__).parent
-RULES = "trueup/types/v1/rules.proto"  # nothing but options
+RULES = "trueup/types/v1/rules.proto"  # options, and an enum:
+SCOPE = '".trueup.types.v1.Scope"'
 sys.path.insert(0, str(HERE / "gen"))
 
 from buf.validate import validate_pb2  # noqa: E402 - found through the line above
@@ -72,15 +73,21 @@ def plain(image: Path) -> bytes:
     """A FileDescriptorSet of the contracts with no options of anybody's, so with no imports but the well-known types."""
     files = descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes())
     dropped = {file.name for file in files.file if not file.name.startswith(("trueup/", "google/protobuf/"))}
-    dropped |= {RULES, "google/protobuf/descriptor.proto"}
+    dropped.add("google/protobuf/descriptor.proto")
     kept = descriptor_pb2.FileDescriptorSet()
     for file in files.file:
         if file.name in dropped:
             continue
         file.ClearField("source_code_info")
-        imports = [name for name in file.dependency if name not in dropped]
+        unused = dropped if SCOPE in str(file.message_type) else dropped | {RULES}
+        imports = [name for name in file.dependency if name not in unused]
         del file.dependency[:]
         file.dependency.extend(imports)
+        if file.name == RULES:  # an edition, so that it could extend others' options: what is left is proto3
+            file.ClearField("edition")
+            file.ClearField("options")
+            file.ClearField("extension")
+            file.syntax = "proto3"
         for service in file.service:
             for method in service.method:
                 method.ClearField("options")

@@ -25,7 +25,7 @@ from position_service.domain import naming
 from position_service.domain.errors import InvalidValue
 
 _FIELDS = pb.OpenPositionRequest.DESCRIPTOR.fields_by_name
-_TAKEN = frozenset(_FIELDS) - {"request_id", "pending", "deadline"}
+_TAKEN = frozenset(_FIELDS) - {"request_id", "pending", "deadline", "estimated", "as_of"}
 _IGNORED = frozenset(position_pb2.Position.DESCRIPTOR.fields_by_name) - _TAKEN
 _ENDED = frozenset({"CLOSED", "LIQUIDATED"})
 _MOST_PROBLEMS = 20

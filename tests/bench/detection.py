@@ -59,16 +59,19 @@ def main() -> None:
 async def run(cycles: int, desks: int, seed: int) -> Tally:
     """The soak, with a progress bar where a person looks and a line now and then elsewhere; Ctrl-C ends it in order."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console, spoke = Console(stderr=True), time.monotonic()
+    console, spoke, told = Console(stderr=True), time.monotonic(), 0
     console.print(f"seed {seed}, {cycles} cycles; Ctrl-C ends it early, with the counts so far", highlight=False)
 
     def say(tally: Tally) -> None:
-        nonlocal spoke
+        nonlocal spoke, told
         progress.update(task, completed=tally.cycles)
+        for line in (bad := [*tally.false, *tally.missed])[told:]:
+            console.print(line, highlight=False, markup=False)
+        told = len(bad)
         if not console.is_terminal and time.monotonic() - spoke > SAY_EVERY_S:
             spoke = time.monotonic()
-            bad = f"{len(tally.false)} false, {len(tally.missed)} missed"
-            console.print(f"{tally.cycles} cycles, {tally.planted.total()} planted, {bad}", highlight=False)
+            counts = f"{len(tally.false)} false, {len(tally.missed)} missed"
+            console.print(f"{tally.cycles} cycles, {tally.planted.total()} planted, {counts}", highlight=False)
 
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("cycles", total=cycles)

@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,13 @@ def desk() -> Iterator[Trio]:
             processes.stop()
 
 
+def facts(listed: dict[str, Any]) -> list[list[Any]]:
+    """Of each position what is booked; marks and what venues say of it move on meanwhile."""
+    return [
+        [one.get(name) for name in ("position_id", "size", "entry_price", "revision")] for one in listed["positions"]
+    ]
+
+
 def test_commands_run_as_they_stand_and_a_restore_brings_everything_back(desk: Trio, tmp_path: Path):
     assert [bool(stopped) for stopped, _ in BLOCKS] == [False, False, False, True, False]
     env = desk.env | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
@@ -47,7 +55,7 @@ def test_commands_run_as_they_stand_and_a_restore_brings_everything_back(desk: T
             for name in ("venue", "position"):
                 desk.start(name)
             restored = desk.ask(get)
-            assert restored["positions"] == before["positions"], "what came after the backup is gone, all else is there"
+            assert facts(restored) == facts(before), "what came after the backup is gone, all else is there"
             desk.start("reconciler")
             desk.settle()
 

@@ -8,6 +8,7 @@ import logging
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadHttpMessage
 
 from grpckit import caller, log
 
@@ -123,3 +124,11 @@ def test_the_request_id_is_on_every_line_of_a_call(lines):
 )
 def test_api_keys_are_masked_wherever_they_stand(text, shown):
     assert log.mask(text) == shown
+
+
+def test_what_is_no_http_is_no_defect_of_ours(lines):
+    read = lines()
+    for error in (BadHttpMessage("PRI * HTTP/2.0"), ZeroDivisionError("ours")):
+        logging.getLogger("aiohttp.server").error("Error handling request", exc_info=error)
+    (line,) = read()
+    assert "ZeroDivisionError: ours" in line
