@@ -1,4 +1,4 @@
-"""Drift cases, runs and venues as people read them."""
+"""Drift cases and runs as people read them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from trueup_cli.output import Output
-from trueup_cli.words import amount, counted, name_of, state, time, word
+from trueup_cli.words import amount, counted, name_of, state, time
 
 SHORT_ID = 8
 
@@ -112,23 +112,3 @@ def runs(out: Output, found: Iterable[Any]) -> None:
         for run in found
     )
     out.table(columns, rows, right=("compared", "confirmed", "suspected", "resolved"))
-
-
-def venues(out: Output, found: Iterable[Any]) -> None:
-    """Venues and how they are doing."""
-    columns = ("venue", "account", "state", "source", "last good check", "age s", "positions", "budget left", "problem")
-    rows = (
-        (
-            venue.venue,
-            venue.account,
-            word(venue.state),
-            state(venue, "source"),
-            time(venue.last_ok_at),
-            f"{venue.age_ms / 1000:.1f}" if venue.age_ms >= 0 else "",
-            str(venue.positions),
-            str(venue.budget_left),
-            venue.last_error,
-        )
-        for venue in found
-    )
-    out.table(columns, rows, right=("age s", "positions", "budget left"))

@@ -50,13 +50,23 @@ def _row(position: Any, *, with_account: bool, ended: bool) -> Iterator[Text | s
     yield gain(position.unrealized_pnl)
     yield gain(position.pnl_percent)
     yield amount(position.leverage)
-    yield position.liquidation_price
+    price, whose = _liquidation(position)
+    yield f"~{amount(price)}" if whose == "estimated" else price
     distance = amount(position.liquidation_distance_percent, 2)
     yield Text(distance, style="bold red" if position.at_risk else "")
     yield state(position, "status")
     yield state(position, "reconciliation_status")
     if ended:
         yield gain(position.realized_pnl)
+
+
+def _liquidation(position: Any) -> tuple[str, str]:
+    """The price that the distance goes by, and whose it is; both empty where none is known."""
+    if position.venue_liquidation_price:
+        return position.venue_liquidation_price, "venue"
+    if position.liquidation_price:
+        return position.liquidation_price, "given"
+    return position.estimated_liquidation_price, "estimated" if position.estimated_liquidation_price else ""
 
 
 def one(out: Output, position: Any) -> None:
@@ -74,6 +84,9 @@ def _fields(message: Any) -> Iterator[tuple[str, Text | str]]:
             yield field.name, ", ".join(f"{key}={value[key]}" for key in sorted(value))
         elif field.name == "other_fees":
             yield field.name, ", ".join(f"{fee.amount} {fee.currency}" for fee in value)
+        elif field.name == "liquidation_distance_percent":
+            price, whose = _liquidation(message)
+            yield field.name, f"{value} to {price} ({whose})" if price else str(value)
         elif field.name.endswith("_pnl"):
             yield field.name, gain(value, 18)
         else:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 
-from trueup_cli import drift_tables
+from trueup_cli import drift_tables, venue_tables
 from trueup_cli.client import pages
 from trueup_cli.failures import FOUND, REFUSED
 from trueup_cli.listing import show
 from trueup_cli.options import Account, FindingIsExit4, Limit
 from trueup_cli.session import Session, talks
-from trueup_cli.words import amount, name_of, word
+from trueup_cli.words import name_of
 
 app = typer.Typer(rich_markup_mode="markdown")
 
@@ -81,20 +82,7 @@ async def allocation(
     if session.out.is_json:
         session.out.json(found)
     else:
-        columns = ("venue", "value USD", "share", "target", "off by", "")
-        rows = (
-            (
-                name,
-                amount(share.value, 2),
-                amount(share.actual, 4),
-                share.target,
-                amount(share.drift, 4),
-                word("OK" if share.within_tolerance else "WARNING"),
-            )
-            for name, share in sorted(found.allocations.items())
-        )
-        session.out.table(columns, rows, right=columns[1:5])
-        session.out.say(f"of {amount(found.portfolio_value, 2)} USD; tolerance {found.tolerance}")
+        venue_tables.allocation(session.out, found, datetime.now(UTC))
     off = any(not share.within_tolerance for share in found.allocations.values())
     return FOUND if off and exit_code else None
 
@@ -102,7 +90,7 @@ async def allocation(
 @app.command()
 @talks
 async def venues(session: Session) -> None:
-    """Show how each venue is doing: state, age of the last good check, budget left.
+    """Show how each venue is doing: state, age of the last good check, push, budget left.
 
     Example: trueup venues
     """
@@ -111,4 +99,4 @@ async def venues(session: Session) -> None:
         for venue in listed.venues:
             session.out.json(venue)
     else:
-        drift_tables.venues(session.out, listed.venues)
+        venue_tables.venues(session.out, listed.venues)

@@ -227,10 +227,17 @@ def test_runs_venues_allocation(cli: CommandLine):
     assert "3 of 3" in cli.table("runs", "--limit", "1")
     states = {venue["venue"]: venue["state"] for venue in cli.rows("venues")}
     assert states == {"hyperliquid": "OK", "coinbase": "UNCONFIGURED"}
-    assert "UNCONFIGURED" in cli.table("venues")
+    table = cli.table("venues").splitlines()
+    assert {line.split()[0]: "UNCONFIGURED" in line for line in table[1:3]} == {"hyperliquid": False, "coinbase": True}
+    assert "push" in table[0].split()
     shares = cli.row("allocation", "--portfolio-value", "1000000")["allocations"]
     assert shares["hyperliquid"]["within_tolerance"] is False
-    assert "tolerance 0.05" in cli.table("allocation", "--portfolio-value", "1000000", "--exit-code", code=4)
+    table = cli.table("allocation", "--portfolio-value", "1000000", "--exit-code", code=4)
+    assert "tolerance 0.05" in table
+    assert {line.split()[0]: line.split()[2] for line in table.splitlines()[1:3]} == {
+        "hyperliquid": "VENUE",
+        "coinbase": "BOOK",
+    }
 
 
 def test_a_venue_that_cannot_be_read_is_not_all_right(cli: CommandLine):

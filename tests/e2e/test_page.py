@@ -108,7 +108,10 @@ async def test_shows_book_venues_and_that_it_is_simulated(browser: Browser, stag
         assert "SIMULATED" in await tab.value("document.title")
         rows = await tab.value("[...document.querySelectorAll('#position-table tbody tr')].map(one => one.innerText)")
         assert rows[0].startswith("ETH"), "nearest to its liquidation price first"
-        assert "2\u202f425.48" in rows[0]
+        await tab.until(
+            "document.querySelector('#position-table tbody tr').innerText.includes('at 2\u202f425.4779 · venue')",
+            "the liquidation price to be the venue's",
+        )
         assert "in sync" in await tab.text("#position-table")
         await tab.until("document.querySelectorAll('#allocation li').length === 2", "two venues' shares")
         await tab.until("document.querySelector('#venues .age').innerText.endsWith(' ago')", "an age")
@@ -216,6 +219,95 @@ async def test_equity_is_shown_with_what_is_missing(browser: Browser, stage: Sta
         await tab.until("document.querySelectorAll('#equity li').length === 1", "what the run tells to come again")
 
 
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+async def test_a_venue_says_whether_it_pushes_and_why_equity_is_not_checked(browser: Browser, stage: Stage, dark: bool):
+    """As the Reconciler would tell it."""
+    one = {
+        "account": "main",
+        "source": "SOURCE_LIVE",
+        "age_ms": "1",
+        "budget_left": "9",
+        "positions": 2,
+        "last_error": "",
+    }
+    one |= {"state": "OK", "equity_unchecked": "", "push": {"state": "UP", "last_error": "of the past"}}
+    down = {"state": "DOWN", "last_error": "closed by <b>peer</b>"}
+    why = "it does not tell what moves its balances"
+    venues = [
+        one | {"venue": "one"},
+        one | {"venue": "two", "push": down, "equity_unchecked": why},
+        one | {"venue": "three", "push": {"state": "OFF", "last_error": ""}},
+        one
+        | {"venue": "four", "state": "UNCONFIGURED", "push": {"state": "OFF"}, "equity_unchecked": "not configured"},
+    ]
+    async with browser.tab(DESKTOP, dark=dark) as tab:
+        await opened(tab, stage.page)
+        shown, pale = await tab.value(
+            f"import('{stage.page}page/venues.js').then(it => it.drawVenues({json.dumps(venues)})).then(() => "
+            f"[[...document.querySelectorAll('#venues li')].map(one => one.innerText.replace(/\\s+/g, ' ')), {PALE}])"
+        )
+        assert "LIVE · pushes · 2 positions" in shown[0]
+        assert "of the past" not in shown[0]
+        assert "LIVE · polled · 2 positions" in shown[1]
+        assert "◆ push is down, so it is polled: closed by <b>peer</b>" in shown[1]
+        assert shown[1].endswith(f"equity not checked: {why}")
+        assert "LIVE · polled · 2 positions" in shown[2]
+        assert "down" not in shown[2]
+        assert not any(word in shown[3] for word in ("polled", "equity"))
+        assert pale == []
+
+
+async def test_a_share_says_whose_word_it_is(browser: Browser, stage: Stage):
+    """As the Reconciler would tell it."""
+    one = {"target": "0.5", "actual": "0.5", "drift": "0", "within_tolerance": True, "value": "100"}
+    long_ago = (datetime.now(UTC) - timedelta(hours=2, seconds=30)).isoformat()
+    seen = one | {"basis": "ALLOCATION_BASIS_VENUE", "observed_at": long_ago}
+    found = {
+        "seen": seen | {"booked_value": "100.001"},
+        "differs": seen | {"booked_value": "90"},
+        "unseen": one | {"basis": "ALLOCATION_BASIS_BOOK", "booked_value": "100"},
+    }
+    answer = {"allocations": found, "tolerance": "0.05", "portfolio_value": "300"}
+    async with browser.tab() as tab:
+        await opened(tab, stage.page)
+        shown = await tab.value(
+            f"import('{stage.page}page/venues.js').then(it => it.drawAllocation({json.dumps(answer)})).then(() => "
+            "Object.fromEntries([...document.querySelectorAll('#allocation li')].map(one => "
+            "[one.querySelector('strong').innerText, one.innerText.replace(/\\s+/g, ' ')])))"
+        )
+        assert shown["seen"].endswith("100.00 USD by the venue, read 2 h ago")
+        assert shown["differs"].endswith("100.00 USD by the venue, read 2 h ago · 90.00 USD in the book")
+        assert shown["unseen"].endswith("100.00 USD by the book")
+        await tab.until(
+            "document.querySelector('#allocation').innerText.includes('hyperliquid')", "the real shares to come again"
+        )
+        assert_clean(tab, stage.page)
+
+
+async def test_a_distance_says_to_whose_price_it_is(browser: Browser, stage: Stage):
+    """As the Position service would tell it."""
+    estimate = {"symbol": "A", "liquidation_distance_percent": "8", "estimated_liquidation_price": "90.5"}
+    given = estimate | {"symbol": "B", "liquidation_price": "91.5"}
+    positions = [estimate, given, given | {"symbol": "C", "venue_liquidation_price": "1092.5"}, {"symbol": "D"}]
+    for one in positions:
+        one |= {"position_id": one["symbol"], "side": "SIDE_LONG", "venue": "one", "account": "main"}
+    async with browser.tab() as tab:
+        await opened(tab, stage.page)
+        shown = await tab.value(
+            f"import('{stage.page}page/positions.js').then(it => {{"
+            " document.querySelectorAll('#position-table thead, #position-table tbody').forEach(one => one.replaceChildren());"
+            f" new it.Positions().set({json.dumps(positions)}, []);"
+            " return [...document.querySelectorAll('#position-table td.bar')].map(one =>"
+            " [one.innerText.replace(/\\s+/g, ' '), one.querySelector('.small').title]); })"
+        )
+        assert [[text.split("% ")[-1], exact] for text, exact in shown] == [
+            ["est. ≈ 90.5", "90.5"],
+            ["at 91.5 · given", "91.5"],
+            ["at 1 092.5 · venue", "1092.5"],
+            ["not known", ""],
+        ]
+
+
 # -- what it does --------------------------------------------------------------------------------
 
 
@@ -273,6 +365,20 @@ async def test_every_way_is_previewed_before_it_is_taken(browser: Browser, stage
         await tab.click("#resolve-cancel")
         await tab.until("!document.querySelector('#resolve').open", "the dialog to close")
         assert_clean(tab, stage.page)
+
+
+async def test_reconciling_counts_what_slow_venues_add(browser: Browser, stage: Stage):
+    run = {"positions_compared": 3, "confirmed": 1, "checks": [{"error": ""}]}
+    answer = {"run": run, "other_runs": [run | {"positions_compared": 2, "checks": [{"error": "timed out"}]}]}
+    async with browser.tab() as tab:
+        await opened(tab, stage.page)
+        await tab.value(
+            "fetch = (real => (url, how) => String(url).includes('/sync') ? "
+            f"Promise.resolve(Response.json({json.dumps(answer)})) : real(url, how))(fetch)"
+        )
+        await tab.click("#reconcile")
+        notice = "document.querySelector('#notices').innerText"
+        await tab.until(f"{notice}.includes('5 positions compared, 2 drifts, 1 scope unread')", "the sum of all runs")
 
 
 async def test_acknowledge_and_snooze(browser: Browser, stage: Stage):

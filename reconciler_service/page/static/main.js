@@ -120,9 +120,10 @@ async function reconcile() {
   const button = find("reconcile");
   button.disabled = true;
   try {
-    const { run } = await post("api/reconciliation/sync", {});
-    const unread = run.checks.filter((check) => check.error).length;
-    done("Reconciled", `${counted(run.positions_compared, "position")} compared, ${counted(run.confirmed, "drift")}${unread ? `, ${counted(unread, "scope")} unread` : ""}`);
+    const { run, other_runs: others = [] } = await post("api/reconciliation/sync", {});
+    const sum = (of) => [run, ...others].reduce((total, one) => total + of(one), 0); // slow venues have runs of their own
+    const unread = sum((one) => one.checks.filter((check) => check.error).length);
+    done("Reconciled", `${counted(sum((one) => one.positions_compared), "position")} compared, ${counted(sum((one) => one.confirmed), "drift")}${unread ? `, ${counted(unread, "scope")} unread` : ""}`);
   } catch (error) {
     failed("Not reconciled", error);
   } finally {

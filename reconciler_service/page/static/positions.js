@@ -141,6 +141,13 @@ function update(row, one) {
   liquidation(row, one);
 }
 
+// The price that the distance goes by: the venue's word, else what was given, else an estimate.
+function liquidationPrice({ venue_liquidation_price: venue, liquidation_price: given, estimated_liquidation_price: estimate }) {
+  if (isDecimal(venue)) return { text: `at ${price(venue)} · venue`, exact: venue };
+  if (isDecimal(given)) return { text: `at ${price(given)} · given`, exact: given };
+  return isDecimal(estimate) ? { text: `est. ≈ ${price(estimate)}`, exact: estimate } : { text: "", exact: "" };
+}
+
 function liquidation(row, one) {
   const distance = one.liquidation_distance_percent;
   const known = isDecimal(distance);
@@ -148,8 +155,8 @@ function liquidation(row, one) {
   mark(row.element, "data-level", level);
   const words = { risk: "⚠ AT RISK ", near: "▸ ", far: "", unknown: "" }[level];
   say(row.distance, known ? words + percent(distance, { digits: 1 }) : "not known");
-  const estimate = one.estimated_liquidation_price;
-  if (isDecimal(one.liquidation_price)) say(row.liquidation, `at ${price(one.liquidation_price)}`);
-  else say(row.liquidation, isDecimal(estimate) ? ` est. ≈ ${price(estimate)}` : "");
+  const { text, exact } = liquidationPrice(one);
+  say(row.liquidation, text);
+  mark(row.liquidation, "title", exact);
   row.fill.style.width = known ? `${Math.max(1, Math.min(100, (Number(distance) / FULL_BAR) * 100))}%` : "0"; // pixels only
 }

@@ -1,18 +1,23 @@
 // How the venues are doing, how the portfolio is spread over them, whether their accounts add up.
 
-import { since } from "./ages.js";
+import { here, since } from "./ages.js";
 import { compare, isDecimal, money, share, shift, sign } from "./decimal.js";
 import { Keyed, find, make, mark, say, show } from "./dom.js";
-import { VENUE_STATES, counted } from "./words.js";
+import { PUSHES, VENUE_STATES, counted } from "./words.js";
 
 const list = (id, build) => new Keyed(find(id).querySelector("ul"), build);
 const keyOf = (one) => `${one.venue}/${one.account}`;
 
 const venues = list("venues", () => {
-  const row = { name: make("strong"), state: make("span", { class: "badge" }), facts: make("span", { class: "small" }), age: make("span", { class: "small age" }), error: make("p", { class: "small" }) };
-  row.element = make("li", {}, make("div", { class: "line" }, row.name, row.state, row.age), row.facts, row.error);
+  const row = { name: make("strong"), state: make("span", { class: "badge" }), facts: make("span", { class: "small" }), age: make("span", { class: "small age" }), error: make("p", { class: "small" }), push: make("p", { class: "small warn" }), equity: make("p", { class: "small" }) };
+  row.element = make("li", {}, make("div", { class: "line" }, row.name, row.state, row.age), row.facts, row.error, row.push, row.equity);
   return row;
 });
+
+function sayOrHide(element, text) {
+  say(element, text);
+  show(element, Boolean(text));
+}
 
 export function drawVenues(found) {
   show(find("venues"), true);
@@ -31,18 +36,26 @@ export function drawVenues(found) {
       since(row.age, Date.now() - Number(one.age_ms));
     }
     const source = one.source === "SOURCE_LIVE" ? "LIVE" : "SIMULATED";
-    say(row.facts, one.state === "UNCONFIGURED" ? "" : `${source} · ${counted(one.positions, "position")} · ${counted(Number(one.budget_left), "request")} left this minute`);
-    say(row.error, one.last_error);
-    show(row.error, Boolean(one.last_error));
+    const isRead = one.state !== "UNCONFIGURED";
+    const facts = [source, PUSHES[one.push?.state], counted(one.positions, "position"), `${counted(Number(one.budget_left), "request")} left this minute`];
+    say(row.facts, isRead ? facts.filter(Boolean).join(" · ") : "");
+    sayOrHide(row.error, one.last_error);
+    sayOrHide(row.push, isRead ? pushProblem(one.push) : "");
+    sayOrHide(row.equity, isRead && one.equity_unchecked ? `equity not checked: ${one.equity_unchecked}` : "");
   });
 }
 
+// Its last error stays after recovery: it is said only while it is true.
+const pushProblem = (push) => (push?.state === "DOWN" ? `◆ push is down, so it is polled${push.last_error ? `: ${push.last_error}` : ""}` : "");
+
 const shares = list("allocation", () => {
-  const row = { name: make("strong"), words: make("span", { class: "badge" }), value: make("span", { class: "small" }), fill: make("span", { class: "fill" }), band: make("span", { class: "band" }), tick: make("span", { class: "tick" }) };
+  const row = { name: make("strong"), words: make("span", { class: "badge" }), value: make("span", { class: "small" }), age: make("span", { class: "small" }), booked: make("span", { class: "small" }), fill: make("span", { class: "fill" }), band: make("span", { class: "band" }), tick: make("span", { class: "tick" }) };
   const track = make("span", { class: "track", "aria-hidden": "true" }, row.band, row.fill, row.tick);
-  row.element = make("li", {}, make("div", { class: "line" }, row.name, row.words), track, row.value);
+  row.element = make("li", {}, make("div", { class: "line" }, row.name, row.words), track, row.value, row.age, row.booked);
   return row;
 });
+
+const BY = { ALLOCATION_BASIS_VENUE: " by the venue", ALLOCATION_BASIS_BOOK: " by the book" };
 
 export function drawAllocation({ allocations, tolerance, portfolio_value: value }) {
   const found = Object.entries(allocations).map(([venue, one]) => ({ venue, account: "", ...one }));
@@ -54,12 +67,25 @@ export function drawAllocation({ allocations, tolerance, portfolio_value: value 
     say(row.name, one.venue);
     say(row.words, one.within_tolerance ? "✓ on target" : `◆ ${share(one.drift, { signed: true })} off`);
     mark(row.words, "data-state", one.within_tolerance ? "good" : "warn");
-    say(row.value, `${share(one.actual)} of a target of ${share(one.target)} · ${money(one.value)} USD`);
+    say(row.value, `${share(one.actual)} of a target of ${share(one.target)} · ${money(one.value)} USD${BY[one.basis] || ""}`);
+    asked(row.age, one.observed_at);
+    const differs = isDecimal(one.booked_value) && money(one.booked_value) !== money(one.value);
+    say(row.booked, differs ? ` · ${money(one.booked_value)} USD in the book` : "");
     row.fill.style.width = `${pixels(one.actual)}%`;
     row.tick.style.left = `${pixels(one.target)}%`;
     row.band.style.left = `${pixels(one.target) - pixels(tolerance)}%`;
     row.band.style.width = `${2 * pixels(tolerance)}%`;
   });
+}
+
+function asked(element, at) {
+  if (!at) {
+    delete element.dataset.since;
+    return say(element, "");
+  }
+  element.dataset.before = ", read ";
+  element.dataset.after = " ago";
+  return since(element, here(at));
 }
 
 const accounts = list("equity", () => {

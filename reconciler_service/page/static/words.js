@@ -50,6 +50,8 @@ export const VENUE_STATES = {
   FAILED: { state: "bad", sign: "✖" },
 };
 
+export const PUSHES = { UP: "pushes", DOWN: "polled", OFF: "polled" };
+
 export const SOURCES = {
   SOURCE_SIMULATED: { name: "simulated", text: "SIMULATED", more: "no real exchange, no real money" },
   SOURCE_LIVE: { name: "live", text: "LIVE", more: "real venues, real money" },
