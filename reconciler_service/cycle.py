@@ -28,6 +28,7 @@ from reconciler_service.desk import PROMPT_S, Desk
 from reconciler_service.equity_watch import EquityFindings, EquityWatch
 from reconciler_service.evidence import Search, explain_all
 from reconciler_service.findings import Explanation, Key, Kind, OpenCase
+from reconciler_service.health import unanswered
 from reconciler_service.model import Outcome, Product, Snapshot
 from reconciler_service.policies import Policies, Policy
 from reconciler_service.portfolio import Findings, Portfolio
@@ -188,7 +189,9 @@ class Cycle:
             await asyncio.gather(*looks, return_exceptions=True)
         sights = {desk: look.result() for look, desk in looks.items() if not look.cancelled()}
         for desk in looks.values():
-            desk.is_slow |= desk not in sights
+            if desk not in sights:
+                desk.is_slow = True
+                desk.health = unanswered(desk.health, patience_s)
         return sights
 
     async def _look(self, desk: Desk, before: Sight | None, reading: Reading, cases: Sequence[OpenCase]) -> Sight:

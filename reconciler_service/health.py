@@ -56,6 +56,12 @@ class Health:
     equity_unchecked: str = ""  # why nobody checks what the account is worth
 
 
+def unanswered(health: Health, waited_s: float | None) -> Health:
+    """The health while a look takes longer than others wait for: its own end, good or bad, is told after it."""
+    state = health.state if health.state is State.FAILED else State.DEGRADED
+    return replace(health, state=state, last_error=f"no answer for {waited_s or 0:.0f} s, still waiting")
+
+
 def after(health: Health, snapshot: Snapshot, budget_left: int) -> Health:
     """The health after one more read."""
     health = replace(health, mode=snapshot.mode or health.mode)

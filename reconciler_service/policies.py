@@ -1,7 +1,9 @@
 """What the desk lets the Reconciler mend by itself, and when that is not safe. Pure.
 
 A policy is a standing order: this action, for this kind of drift, up to this amount. Without one a drift is only told.
-A policy never falls back on another action: fills that do not add up are not made up for by adopting the venue.
+A policy never falls back on another action: fills that do not add up are not made up for by adopting the venue. And it
+never believes a venue that holds nothing and tells of nothing that took it away: positions do not go without a trace, but
+backends lose their data, and say so for as long as it takes to mend them.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ def objection(policy: Policy, finding: Finding, explanation: Explanation) -> str
     """Why the policy must not be carried out; empty when it may be tried."""
     if policy.action is Action.APPLY_FILLS and (explanation.cause not in _FROM_FILLS or explanation.estimated):
         return "no fills at the venue account for it"
+    if finding.kind is Kind.MISSING_AT_VENUE and explanation.cause is Cause.UNEXPLAINED:
+        return "the venue holds nothing and tells of nothing that took it away"
     return excess(policy.max_usd, finding)
 
 

@@ -96,6 +96,7 @@ class Breaker:
         self._open_s = open_s
         self._clock = clock
         self._failures = 0
+        self._why = ""
         self._opened_at: float | None = None
         self._probe: asyncio.Event | None = None
 
@@ -107,7 +108,8 @@ class Breaker:
                 continue
             again_s = self._opened_at + self._open_s - self._clock()
             if again_s > 0:
-                raise VenueUnreachable(f"{self._failures} failures in a row; asking again in {again_s:.0f} s")
+                last = f", the last: {self._why}" if self._why else ""
+                raise VenueUnreachable(f"{self._failures} failures in a row{last}; asking again in {again_s:.0f} s")
             self._probe = asyncio.Event()
             return
 
@@ -117,9 +119,10 @@ class Breaker:
         self._opened_at = None
         self.release()
 
-    def failed(self) -> None:
-        """No usable answer came."""
+    def failed(self, why: str = "") -> None:
+        """No usable answer came. ``why`` is told while nobody is asked: it must hold no secret."""
         self._failures += 1
+        self._why = why
         if self._failures >= self._threshold:  # a failed probe as well: only success resets the count
             self._opened_at = self._clock()
         self.release()

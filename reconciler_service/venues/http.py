@@ -209,8 +209,8 @@ class JsonHttp:
         try:
             await self.budget.take(request.weight)
             answer = await self._exchange(request)
-        except _Transient:
-            self._breaker.failed()
+        except _Transient as error:
+            self._breaker.failed(str(error))
             raise
         except (VenueDataError, VenueRefused):
             self._breaker.succeeded()  # nothing usable, but the venue is there and answers

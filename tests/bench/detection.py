@@ -76,7 +76,7 @@ async def run(cycles: int, desks: int, seed: int) -> Tally:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("cycles", total=cycles)
         async with stack(desks, confirm_after_s=CONFIRM_AFTER_S) as running:
-            soak = Soak(running, seed=seed, in_flight_s=IN_FLIGHT_S, say=say)
+            soak = Soak(running, seed=seed, in_flight_s=IN_FLIGHT_S, confirm_after_s=CONFIRM_AFTER_S, say=say)
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, soak.stop)
             return await soak.run(cycles)
 
@@ -93,6 +93,7 @@ def result(tally: Tally, seed: int, seconds: float) -> dict[str, object]:
         "fault_kinds_x_calls": len(tally.faults),
         "planted": tally.planted.total(),
         "detected": tally.detected.total(),
+        "true_of_late_fills": tally.late,
         "false": len(tally.false),
         "missed": len(tally.missed),
         "differing_at_the_end": len(tally.differing),

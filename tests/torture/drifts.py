@@ -99,7 +99,9 @@ async def soak(run: Run, seconds: float, share: float) -> None:
     """Fills in flight, planted drifts and a venue that misbehaves: no false drift, none missed."""
     box = Box(run, "soak", seconds, reconciliation_cycle=round(2000 * share))
     async with stack(8, confirm_after_s=CONFIRM_AFTER_S) as running:
-        soaking = Soak(running, seed=run.seed, in_flight_s=IN_FLIGHT_S, say=lambda _: None)
+        soaking = Soak(
+            running, seed=run.seed, in_flight_s=IN_FLIGHT_S, confirm_after_s=CONFIRM_AFTER_S, say=lambda _: None
+        )
         cycles = max(40, round(2000 * share))
         tally = await soaking.run(cycles)
     run.count("reconciliation cycle", tally.cycles)
@@ -117,7 +119,9 @@ async def caught_by_soak(bug: Bug, seed: int, deadline_s: float = 60.0) -> list[
         async with stack(4, confirm_after_s=CONFIRM_AFTER_S) as running:
             if bug.partial:
                 running.venue.fault(Kind.PARTIAL_SCOPE, dex="xyz", percent=70)
-            soaking = Soak(running, seed=seed, in_flight_s=IN_FLIGHT_S, say=lambda _: None)
+            soaking = Soak(
+                running, seed=seed, in_flight_s=IN_FLIGHT_S, confirm_after_s=CONFIRM_AFTER_S, say=lambda _: None
+            )
             task = asyncio.create_task(soaking.run(1 << 30))
             try:
                 async with asyncio.timeout(deadline_s):

@@ -64,6 +64,18 @@ def test_fills_that_do_not_add_up_are_never_made_up_for(explanation: Explanation
     assert not objection(ADOPT, GROWN, explanation)
 
 
+GONE = finding(Kind.MISSING_AT_VENUE, booked(), None)
+
+
+@pytest.mark.parametrize(
+    ("cause", "allowed"),
+    [(Cause.CLOSED_AT_VENUE, True), (Cause.LIQUIDATION, True), (Cause.TRANSFER, True), (Cause.UNEXPLAINED, False)],
+)
+def test_a_venue_that_holds_nothing_and_tells_of_nothing_is_not_adopted(cause: Cause, allowed: bool) -> None:
+    why = objection(Policy(Action.ADOPT_VENUE, Decimal(50_000)), GONE, Explanation(cause, ""))
+    assert why == ("" if allowed else "the venue holds nothing and tells of nothing that took it away")
+
+
 @pytest.mark.parametrize(
     ("one", "amount"),
     [

@@ -175,6 +175,14 @@ async def test_breaker_opens_after_failures_in_a_row_only() -> None:
         await broken(Clock()).admit()
 
 
+async def test_while_nobody_is_asked_the_last_reason_is_told() -> None:
+    breaker = Breaker(threshold=2, open_s=10, clock=Clock())
+    breaker.failed("answered 502")
+    breaker.failed("too many requests")
+    with pytest.raises(VenueUnreachable, match=r"^2 failures in a row, the last: too many requests; asking again"):
+        await breaker.admit()
+
+
 async def test_half_open_lets_one_probe_through_and_the_others_wait_for_it() -> None:
     clock = Clock()
     breaker = broken(clock)
