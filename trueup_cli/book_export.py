@@ -86,24 +86,25 @@ def _lines(file: TextIO) -> Callable[[Any], None]:
 
 
 def _cells(file: TextIO) -> Callable[[Any], None]:
-    """Writes the header, then a row each. Raises Failure for labels that a cell could not carry."""
+    """Writes the header, then a row each."""
     to_file = csv.writer(file, lineterminator="\n")
     to_file.writerow(_COLUMNS)
 
     def write(position: Any) -> None:
-        for name, text in position.labels.items():
-            if {"=", ";"} & set(name) or ";" in text:
-                raise Failure(
-                    f"the label {name} of {position.symbol} has a = or ; that CSV cannot carry: leave --csv out"
-                )
         said = to_json(position)
         enums = {field.name for field in position.DESCRIPTOR.fields if field.enum_type is not None}
         short = {name: name_of(position, name) for name in enums}
-        labels = ";".join(f"{name}={position.labels[name]}" for name in sorted(position.labels))
-        found = said | short | {"labels": labels}
+        found = said | short | {"labels": _labels(dict(position.labels))}
         to_file.writerow([found.get(name, "") for name in _COLUMNS])
 
     return write
+
+
+def _labels(labels: dict[str, str]) -> str:
+    """As people write them, or as JSON where one holds what separates them."""
+    if any({"=", ";"} & set(name) or ";" in text or name.startswith("{") for name, text in labels.items()):
+        return dumps(labels).decode()
+    return ";".join(f"{name}={labels[name]}" for name in sorted(labels))
 
 
 @contextmanager

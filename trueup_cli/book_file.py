@@ -177,6 +177,8 @@ def _set(request: pb.OpenPositionRequest, name: str, value: Any) -> None:
 
 
 def _labels(value: Any) -> dict[str, str]:
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = json.loads(value)
     if isinstance(value, str):
         value = dict(pair.partition("=")[::2] for pair in value.split(";") if pair.strip())
     if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):

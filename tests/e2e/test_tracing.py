@@ -112,7 +112,8 @@ def test_one_trace_from_the_push_to_the_drift_on_the_stream(pair: Trio, collecto
     by_name = {name: span for (_, name), (_, span) in zip(names(spans), spans, strict=True)}
     run = by_name["run"]
     attributes = {one.key: one.value.string_value for one in run.attributes}
-    assert attributes == {"trueup.run_id": event["drift"]["run_id"], "trueup.trigger": "push"}
+    assert attributes.pop("trueup.trigger") in {"push", "start"}  # the first run may still have been looking
+    assert attributes == {"trueup.run_id": event["drift"]["run_id"]}
     assert by_name["RecordRun"].parent_span_id == run.span_id
     assert by_name["drift on the stream"].start_time_unix_nano >= by_name["RecordRun"].start_time_unix_nano
 

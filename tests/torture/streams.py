@@ -172,10 +172,10 @@ async def overload(run: Run, seconds: float, share: float) -> None:
     """Ten times as many calls at once as are let in: refused early and by name, and served again when it is over."""
     box = Box(run, "overload", seconds, overload=max(1, round(5 * share)))
     chance = random.Random(f"{run.seed} overload")
-    admitted = 40
+    admitted = 10  # few: a quick machine is done with forty before the others come
     async with cluster() as postgres:
         while box.going():
-            size = Size(writers=10 * admitted, accounts=40, feeders=0, readers=4, watchers=2)
+            size = Size(writers=40 * admitted, accounts=40, feeders=0, readers=4, watchers=2)
             dsn = await postgres.new_database()
             cell = Cell(
                 postgres.folder, "o", chance.randrange(1 << 30), size, dsn, LIMITS__UNARY_IN_FLIGHT=str(admitted)
