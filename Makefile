@@ -11,8 +11,6 @@ STAMP  := $(VENV)/.installed
 DEBIAN := chromium fonts-liberation nghttp2-client cmake g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc ruby-grpc \
           $(if $(shell command -v npm),,nodejs npm)
 
-SLOW   := tests/e2e tests/torture
-
 .PHONY: help run test torture bench detection screenshot lint tools format protos contracts baseline lock sbom clean
 
 help: ## Show this list
@@ -29,18 +27,8 @@ $(STAMP): pyproject.toml
 run: $(STAMP) ## Run the pair with an embedded PostgreSQL and simulated venues
 	@exec $(BIN)/trueup up
 
-# Two halves at once: one mostly computes, the other mostly waits for processes that it starts and kills. Job control (set -m)
-# keeps Ctrl-C from being ignored in the half behind, where tests send it.
-test: $(STAMP) ## Run all tests (T=... some: make test T=tests/unit)
-ifdef T
+test: $(STAMP) ## Run all tests (make test T=tests/unit runs some)
 	$(BIN)/python -m pytest $(T)
-else
-	@mkdir -p build; set -m; $(BIN)/python -m pytest $(SLOW) > build/slow-tests.log 2>&1 & \
-	trap 'kill -INT -- -$$! 2>/dev/null' EXIT; \
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(SLOW)); quick=$$?; \
-	echo "Now those of $(SLOW), which began at the same time ..."; \
-	wait $$!; slow=$$?; cat build/slow-tests.log; exit $$((quick > slow ? quick : slow))
-endif
 
 # MINUTES=60 goes on for longer, SEED=n repeats a run, ONLY=kills,wire takes some of the parts.
 torture: $(STAMP) ## Try to break the promises of docs/reliability.md (about 15 minutes)
