@@ -29,7 +29,7 @@ REACHABLE_S = 5.0  # without an answer from the database for so long, this proce
 # When reads come in crowds, a look at the head waits as long as taking in as many again takes: it costs as much as
 # serving several of them.
 _READ_S = 0.0001
-_GATHER_S = 0.005
+_GATHER_S = 0.001
 
 log = structlog.get_logger()
 
