@@ -41,7 +41,7 @@ bench: $(STAMP) ## Measure the speed goals against their yardsticks (about 8 min
 	  || { echo "h2load is missing: apt-get install nghttp2-client"; exit 1; }
 	$(BIN)/python -m tests.bench.$(if $(GROWTH),growth,speed $(if $(ONLY),--only '$(ONLY)'))
 
-detection: $(STAMP) ## Count false, missed and found drifts over a long random life (about 30 minutes)
+detection: $(STAMP) ## Count false, missed and found drifts over a long random life (about 45 minutes)
 	$(BIN)/python -m tests.bench.detection $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED))
 
 screenshot: $(STAMP) ## Make docs/page.png anew

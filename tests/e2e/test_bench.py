@@ -38,3 +38,9 @@ def test_an_unknown_row_is_refused(tmp_path):
     done = subprocess.run(command, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "no such row: nonsense" in done.stderr
+
+
+def test_calls_are_measured_by_themselves():
+    command = [sys.executable, "-m", "tests.bench.bare", "get", "--rounds", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    assert "get: " in done.stdout

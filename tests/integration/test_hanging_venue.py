@@ -133,5 +133,11 @@ async def test_the_interval_of_one_goes_on_while_the_other_hangs(position: Any) 
         await desks.drift("BTC", lambda: sell(desks.exchange))
         await desks.drift("ETH", lambda: sell(desks.exchange, "ETH"))
         assert desks.app.runner.desks[1].is_slow
+        seen = {one.account: one for one in (await desks.reconciler.ListVenues(pb.ListVenuesRequest())).venues}
+        assert seen["main"].state == "OK"
+        assert (seen["second"].state, seen["second"].last_error) == (
+            "DEGRADED",
+            "no answer for 1 s, still waiting",
+        )
         status = await desks.reconciler.GetStatus(pb.GetStatusRequest())
         assert {check.account for check in status.last_run.checks} == {"main"}
