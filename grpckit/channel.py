@@ -73,6 +73,8 @@ def connect(
         ("grpc.http2.ping_timeout_ms", round(ping_timeout_s * 1_000)),  # undocumented, 60 s by default, and decisive
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.enable_retries", 0),
+        # Else a new channel inherits the back-off of any other channel of the process to the same address.
+        ("grpc.use_local_subchannel_pool", 1),
         ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 500),

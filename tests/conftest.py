@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
-import grpc
 import hypothesis
 import pytest
 
+from grpckit.channel import connect
 from position_service.app import PositionApp
 from position_service.embedded import EmbeddedPostgres
 from position_service.settings import PositionSettings
@@ -80,7 +80,7 @@ class Running:
         self.app = app
         self.port = port
         self.address = f"127.0.0.1:{port}"
-        self.channel = grpc.aio.insecure_channel(self.address)
+        self.channel = connect(self.address)
 
     async def stop(self) -> None:
         await self.channel.close()

@@ -9,10 +9,10 @@ from fractions import Fraction
 from typing import ClassVar
 
 import asyncpg
-import grpc
 from hypothesis.stateful import RuleBasedStateMachine, initialize
 from trueup.position.v1 import position_service_pb2 as pb
 
+from grpckit.channel import connect
 from grpckit.errors import RpcError
 from position_service.app import PositionApp
 from position_service.settings import PositionSettings
@@ -65,7 +65,7 @@ class Machine(RuleBasedStateMachine):
             values = {"position_listen": "127.0.0.1:0", "database_url": type(self).database, "drain_grace": 0}
             values |= {"mark_max_age": 86_400, "watch_progress_interval": 1}
             self.service = PositionApp(PositionSettings(**values))
-            self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{await self.service.start()}")
+            self.channel = connect(f"127.0.0.1:{await self.service.start()}")
             self.client = Client(self.channel)
 
         self.do(start())

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import grpc
 from trueup.position.v1 import position_service_pb2, position_service_pb2_grpc
 from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.reconciler.v1 import reconciler_service_pb2_grpc
 from trueup.types.v1 import drift_pb2, types_pb2
 
+from grpckit.channel import connect
 from reconciler_service.app import ReconcilerApp
 from reconciler_service.settings import ReconcilerSettings
 from reconciler_service.simulator import scenario, server
@@ -33,7 +33,7 @@ class Desk:
         self.venue = venue
         self.app = app
         self.settings = settings
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        self.channel = connect(f"127.0.0.1:{port}")
         self.reconciler = reconciler_service_pb2_grpc.ReconcilerServiceStub(self.channel)
         self.book = position_service_pb2_grpc.PositionServiceStub(position.channel)
 
@@ -45,7 +45,7 @@ class Desk:
         await self.channel.close()
         await self.app.stop()
         self.app = ReconcilerApp(self.settings.model_copy(update=changes))
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{await self.app.start()}")
+        self.channel = connect(f"127.0.0.1:{await self.app.start()}")
         self.reconciler = reconciler_service_pb2_grpc.ReconcilerServiceStub(self.channel)
 
     async def causes(self) -> Causes:

@@ -18,6 +18,7 @@ from trueup.position.v1 import (
 )
 from trueup.reconciler.v1 import reconciler_service_pb2, reconciler_service_pb2_grpc
 
+from grpckit.channel import connect
 from grpckit.errors import REASONS, from_rpc
 from position_service.access_servicer import AccessServicer
 from position_service.log_servicer import ReconciliationLogServicer
@@ -74,7 +75,7 @@ async def channel_to(start_position: Any) -> AsyncIterator[Callable[[str], grpc.
     position = await start_position(watch_progress_interval=0.1)
     settings = ReconcilerSettings(reconciler_listen="127.0.0.1:0", position_address=position.address, drain_grace=1.0)
     app = ReconcilerApp(settings)
-    channel = grpc.aio.insecure_channel(f"127.0.0.1:{await app.start()}")
+    channel = connect(f"127.0.0.1:{await app.start()}")
     yield lambda service: channel if "reconciler" in service else position.channel
     await channel.close()
     await app.stop()

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 
-from grpckit.channel import watch
+from grpckit.channel import connect, watch
 from grpckit.errors import RpcError, from_rpc
 from reconciler_service.app import ReconcilerApp
 from reconciler_service.settings import ReconcilerSettings
@@ -54,7 +54,7 @@ async def reconciler(address: str, key: str, **settings: Any) -> AsyncIterator[t
     }
     venues = [TestVenue([held()], account) for account in ("main", "other")]
     app = ReconcilerApp(ReconcilerSettings(**values | settings), venues)
-    channel = grpc.aio.insecure_channel(f"127.0.0.1:{await app.start()}")
+    channel = connect(f"127.0.0.1:{await app.start()}")
     try:
         yield app, channel
     finally:

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
-import grpc
 import pytest
 import structlog
 from prometheus_client import generate_latest
 from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 
 from grpckit import log
+from grpckit.channel import connect
 from grpckit.errors import RpcError
 from position_service.errors import translate
 from position_service.reads import Reads
@@ -164,7 +164,7 @@ async def test_bad_answers_of_a_venue_show_no_key(lines, start_position):
     )
     told.add(settings)
     app = ReconcilerApp(settings)
-    channel = grpc.aio.insecure_channel(f"127.0.0.1:{await app.start()}")
+    channel = connect(f"127.0.0.1:{await app.start()}")
     states = set()
     try:
         for kind in (None, *FAULTS):

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
-import grpc
 import pytest
 from trueup.position.v1 import position_service_pb2, position_service_pb2_grpc
 from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.reconciler.v1 import reconciler_service_pb2_grpc
 from trueup.types.v1 import drift_pb2, types_pb2
 
+from grpckit.channel import connect
 from reconciler_service.app import ReconcilerApp
 from reconciler_service.opening import open_venues
 from reconciler_service.settings import ReconcilerSettings
@@ -46,7 +46,7 @@ class Desk:
         self.venue = venue
         self.app = app
         self.portfolio = venue.portfolio
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        self.channel = connect(f"127.0.0.1:{port}")
         self.reconciler = reconciler_service_pb2_grpc.ReconcilerServiceStub(self.channel)
 
     async def reconcile(self) -> pb.ReconcileResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 
 import grpc
 import pytest
@@ -286,3 +287,21 @@ async def test_follow_waits_for_a_server_that_is_not_there_yet():
         log.append()
         assert await taken == [1]
     await server.drain(0)
+
+
+async def test_a_new_channel_does_not_inherit_anothers_backoff():
+    """Else a service that has just come up would be called unreachable, for up to the back-off of a stranger."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    async with connect(address) as earlier:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await rpc.PositionServiceStub(earlier).ListPositions(pb.ListPositionsRequest())
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        server = grpc.aio.server()
+        server.add_insecure_port(address)
+        await server.start()
+        async with connect(address) as later:
+            with pytest.raises(grpc.aio.AioRpcError) as answered:
+                await rpc.PositionServiceStub(later).ListPositions(pb.ListPositionsRequest())
+            assert answered.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        await server.stop(0)

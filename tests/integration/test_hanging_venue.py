@@ -9,12 +9,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
-import grpc
 import pytest
 from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.reconciler.v1 import reconciler_service_pb2_grpc
 from trueup.types.v1 import drift_pb2
 
+from grpckit.channel import connect
 from reconciler_service.app import ReconcilerApp
 from reconciler_service.settings import ReconcilerSettings
 from reconciler_service.simulator import scenario, server
@@ -101,7 +101,7 @@ async def two(position: Any, **more: Any) -> AsyncIterator[Two]:
         running = Two(ReconcilerApp(settings, adapters), good, bad)
         port = await running.app.start()
         stack.push_async_callback(running.app.stop)
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
+        channel = await stack.enter_async_context(connect(f"127.0.0.1:{port}"))
         running.reconciler = reconciler_service_pb2_grpc.ReconcilerServiceStub(channel)
         await reconcile(running)
         yield running

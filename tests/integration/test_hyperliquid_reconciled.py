@@ -8,13 +8,13 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import grpc
 import pytest
 from trueup.position.v1 import position_service_pb2, position_service_pb2_grpc
 from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.reconciler.v1 import reconciler_service_pb2_grpc
 from trueup.types.v1 import drift_pb2, types_pb2
 
+from grpckit.channel import connect
 from reconciler_service import evidence
 from reconciler_service.app import ReconcilerApp
 from reconciler_service.model import Source
@@ -82,7 +82,7 @@ class Desk:
         )
         app = ReconcilerApp(told, [adapter])
         self.apps.append(app)
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{await app.start()}")
+        channel = connect(f"127.0.0.1:{await app.start()}")
         self.reconciler = reconciler_service_pb2_grpc.ReconcilerServiceStub(channel)
         self.channel = channel
 

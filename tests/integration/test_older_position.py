@@ -14,6 +14,7 @@ from trueup.position.v1 import position_service_pb2_grpc, reconciliation_log_ser
 from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.reconciler.v1 import reconciler_service_pb2_grpc
 
+from grpckit.channel import connect
 from grpckit.errors import from_rpc
 from reconciler_service.app import ReconcilerApp
 from reconciler_service.settings import ReconcilerSettings
@@ -76,7 +77,7 @@ async def older(position: Any) -> AsyncIterator[Older]:
             venues="simulated",
         )
         app = ReconcilerApp(settings, [venue])
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{await app.start()}")
+        channel = connect(f"127.0.0.1:{await app.start()}")
         ends.extend([lambda: server.stop(None), app.stop, channel.close])
         return reconciler_service_pb2_grpc.ReconcilerServiceStub(channel)
 

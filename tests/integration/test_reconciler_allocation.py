@@ -14,6 +14,7 @@ from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.reconciler.v1 import reconciler_service_pb2_grpc
 from trueup.types.v1 import drift_pb2, types_pb2
 
+from grpckit.channel import connect
 from grpckit.errors import from_rpc
 from reconciler_service.app import ReconcilerApp
 from reconciler_service.model import Outcome
@@ -53,7 +54,7 @@ async def desk_of(position: Any, *venues: TestVenue) -> AsyncIterator[Desk]:
     app = ReconcilerApp(settings, venues)
     port = await app.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        async with connect(f"127.0.0.1:{port}") as channel:
             yield Desk(reconciler_service_pb2_grpc.ReconcilerServiceStub(channel))
     finally:
         await app.stop()

@@ -23,7 +23,7 @@ from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.reconciler.v1 import reconciler_service_pb2_grpc
 from trueup.types.v1 import drift_pb2, types_pb2
 
-from grpckit.channel import follow, watch
+from grpckit.channel import connect, follow, watch
 from grpckit.errors import from_rpc
 from reconciler_service.app import ReconcilerApp
 from reconciler_service.model import Source
@@ -38,7 +38,7 @@ class Pair:
     def __init__(self, app: ReconcilerApp, port: int, position: Any) -> None:
         self.app = app
         self.position = position
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        self.channel = connect(f"127.0.0.1:{port}")
         self.reconciler = reconciler_service_pb2_grpc.ReconcilerServiceStub(self.channel)
         self.book = position_service_pb2_grpc.PositionServiceStub(position.channel)
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-import grpc
 import pytest
 from trueup.position.v1 import position_service_pb2 as book_pb
 from trueup.position.v1 import position_service_pb2_grpc
@@ -16,6 +15,7 @@ from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.reconciler.v1 import reconciler_service_pb2_grpc
 from trueup.types.v1 import drift_pb2, types_pb2
 
+from grpckit.channel import connect
 from reconciler_service.app import ReconcilerApp
 from reconciler_service.settings import ReconcilerSettings
 from reconciler_service.simulator import scenario, server
@@ -36,7 +36,7 @@ class Desks:
     def __init__(self, position: Any, exchange: Any, venue: Any, budget: Budget, port: int) -> None:
         self.began = datetime.now(UTC)
         self.exchange, self.venue, self.budget = exchange, venue, budget
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        self.channel = connect(f"127.0.0.1:{port}")
         self.reconciler = reconciler_service_pb2_grpc.ReconcilerServiceStub(self.channel)
         self.book = position_service_pb2_grpc.PositionServiceStub(position.channel)
 
