@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+JOBS   ?= 2
 
 # What only some tests need and PyPI does not have: a browser, a load generator, other languages' toolchains.
 DEBIAN := chromium fonts-liberation nghttp2-client cmake g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc ruby-grpc \
@@ -27,8 +28,9 @@ $(STAMP): pyproject.toml
 run: $(STAMP) ## Run the pair with an embedded PostgreSQL and simulated venues
 	@exec $(BIN)/trueup up
 
+# Files side by side, in their order: the long ones come first. JOBS=0 runs them one after the other.
 test: $(STAMP) ## Run all tests (make test T=tests/unit runs some)
-	$(BIN)/python -m pytest $(T)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(T)
 
 # MINUTES=60 goes on for longer, SEED=n repeats a run, ONLY=kills,wire takes some of the parts.
 torture: $(STAMP) ## Try to break the promises of docs/reliability.md (about 15 minutes)

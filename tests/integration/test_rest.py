@@ -122,10 +122,12 @@ async def served(positions: Positions | None = None, **arguments: Any) -> AsyncI
     edge.http = HttpServer("127.0.0.1:0", [Upstream(f"127.0.0.1:{port}", SERVICES)], metrics=metrics, **arguments)
     edge.port = await edge.http.start()
     edge.url = f"http://127.0.0.1:{edge.port}"
-    async with aiohttp.ClientSession() as edge.session:
-        yield edge
-    await edge.http.stop(1)
-    await edge.grpc.drain(0)
+    try:
+        async with aiohttp.ClientSession() as edge.session:
+            yield edge
+    finally:
+        await edge.http.stop(1)
+        await edge.grpc.drain(0)
 
 
 async def until(condition: Any) -> None:
