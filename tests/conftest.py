@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -24,6 +25,8 @@ ROOT = Path(__file__).parent.parent
 # No test's verdict depends on how fast the machine is.
 hypothesis.settings.register_profile("steady", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("steady")
+# A shell that runs the tests in the background has SIGINT ignored, and what they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Read here, at import: the variable is taken away before each test, like every other of ours.
 RECORDED = Path(os.environ.get("TRUEUP_RECORDED") or ROOT.parent / "shared" / "recorded")
 
