@@ -32,7 +32,8 @@ from position_service.keys.store import KeyStore
 from position_service.ledger.history import History
 from position_service.ledger.leases import Leases
 from position_service.ledger.ledger import Ledger
-from position_service.ledger.store import Store, StoreUnavailable
+from position_service.ledger.line import StoreUnavailable
+from position_service.ledger.store import Store
 from position_service.log_servicer import ReconciliationLogServicer
 from position_service.metrics import metrics
 from position_service.reads import Reads

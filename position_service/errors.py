@@ -8,7 +8,7 @@ from grpckit.errors import RpcError, Violation
 from position_service.domain import errors as e
 from position_service.domain.numbers import canonical
 from position_service.ledger.committer import Overloaded
-from position_service.ledger.store import StoreUnavailable
+from position_service.ledger.line import StoreUnavailable
 
 _Code = grpc.StatusCode
 _RETRY_S = 1.0

@@ -20,10 +20,10 @@ from position_service.domain.funding import asks_for_ended
 from position_service.domain.position import Position
 from position_service.ledger.batch import Batch, Write, build
 from position_service.ledger.counts import Counts
+from position_service.ledger.crowd import gathered
 from position_service.ledger.feed import Feed, commits
-from position_service.ledger.store import AlreadyKnown, Head, Store, StoreUnavailable, patiently
-
-INTAKE_S = 0.0002  # what it takes to receive, check and queue one call
+from position_service.ledger.line import StoreUnavailable
+from position_service.ledger.store import AlreadyKnown, Head, Store, patiently
 
 log = structlog.get_logger()
 
@@ -122,9 +122,8 @@ class Committer:
     async def _gather(self, batch: list[Write]) -> None:
         """Fill the next batch: what waits now, and, when calls come in crowds, what comes in a moment."""
         batch.append(await self._queue.get())
-        if self._company > 1 and self._queue.qsize() + 1 < self._max_batch:
-            # Long enough to take in as many again: a few callers wait a moment, a crowd fills a batch.
-            await asyncio.sleep(min(self._linger_s, self._company * INTAKE_S))
+        if self._company > 1:
+            await gathered(lambda: min(self._queue.qsize(), self._max_batch), self._linger_s)
         while len(batch) < self._max_batch and not self._queue.empty():
             batch.append(self._queue.get_nowait())
         self._company = len(batch)

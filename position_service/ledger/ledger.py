@@ -17,8 +17,10 @@ from position_service.domain.commands import Command
 from position_service.domain.steps import Context
 from position_service.ledger.batch import Write
 from position_service.ledger.committer import Committer
+from position_service.ledger.crowd import gathered
 from position_service.ledger.feed import Feed
-from position_service.ledger.store import Store, StoreUnavailable, WentBack
+from position_service.ledger.line import StoreUnavailable
+from position_service.ledger.store import Store, WentBack
 
 MOST_KEPT_BYTES = 4096
 DIGEST = b"sha256:"  # no message begins like this
@@ -26,10 +28,7 @@ DIGEST = b"sha256:"  # no message begins like this
 # all positions whenever a quarter of them is new, took a tenth of the time of writes.
 _COLLECT = (50_000, 20, 100)
 REACHABLE_S = 5.0  # without an answer from the database for so long, this process cannot do its work
-# When reads come in crowds, a look at the head waits as long as taking in as many again takes: it costs as much as
-# serving several of them.
-_READ_S = 0.0001
-_GATHER_S = 0.001
+_GATHER_S = 0.005  # when reads come in crowds, for one look at the head: it costs as much as serving several of them
 
 log = structlog.get_logger()
 
@@ -146,7 +145,7 @@ class Ledger:
         shared = 1
         while self._asked:
             if shared > 1:
-                await asyncio.sleep(min(_GATHER_S, shared * _READ_S))
+                await gathered(lambda: len(self._asked), _GATHER_S)
             asked, self._asked = self._asked, []
             shared = len(asked)
             try:

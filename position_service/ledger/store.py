@@ -17,13 +17,10 @@ from position_service.domain.estimating import KEPT_FOR
 from position_service.domain.events import Event, EventType
 from position_service.domain.position import Instrument, Key, Mark, Position
 from position_service.ledger import codec
+from position_service.ledger.line import LOST, Line, StoreUnavailable
 from position_service.ledger.statement import Part, Rows, arguments, statement
 
 LOAD_S = 600.0  # for all that is live
-
-
-class StoreUnavailable(Exception):
-    """The database does not answer. A write that was on its way may or may not have been committed."""
 
 
 class WentBack(StoreUnavailable):
@@ -63,31 +60,18 @@ class News:
     events: list[Event] = field(default_factory=list)
 
 
-# What a broken connection, a restarting server or a full disk raise. Everything else is a defect.
-LOST: tuple[type[Exception], ...] = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
-
-
 # Ended, with estimates that fills may still restate: none was made after the end. A day more than that: clocks differ.
 _OWING = f"estimates <> '[]' AND closed_at > now() - interval '{KEPT_FOR.days + 1} days'"
 
 
 class Store:
-    """One connection for the committer, a pool for everyone else."""
+    """A line for the committer, one for looks at the head, a pool for everyone else."""
 
     def __init__(self, dsn: str, *, statement_timeout_s: float = 10.0, readers: int = 8) -> None:
         self._dsn = dsn
         self._timeout_s = statement_timeout_s
         self._readers = readers
-        self._writer: asyncpg.Connection | None = None
+        self._writer, self._looker = Line(dsn, statement_timeout_s), Line(dsn, statement_timeout_s)
         self._pool: asyncpg.Pool | None = None
 
     async def open(self) -> None:
@@ -100,18 +84,13 @@ class Store:
                 command_timeout=self._timeout_s,
                 reset=_as_it_is,
             )
-            await self._connected()
+            await self._writer.open()
 
     async def close(self) -> None:
-        if self._writer is not None:
-            await self._writer.close(timeout=2)
+        await self._writer.close()
+        await self._looker.close()
         if self._pool is not None:
             await self._pool.close()
-
-    async def _connected(self) -> asyncpg.Connection:
-        if self._writer is None or self._writer.is_closed():
-            self._writer = await asyncpg.connect(self._dsn, command_timeout=self._timeout_s, timeout=self._timeout_s)
-        return self._writer
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[asyncpg.Connection]:
@@ -123,8 +102,7 @@ class Store:
 
     async def head(self) -> Head:
         """Where the ledger is now."""
-        async with self.reading() as connection:
-            return await _head(connection)
+        return _found(await self._looker.row(_HEAD))
 
     async def append(self, old: Head, new: Head, rows: Mapping[Part, Rows]) -> bool:
         """Commit a batch if the head is still ``old``. False: it is not, and nothing was written.
@@ -133,32 +111,17 @@ class Store:
         """
         parts, arrays = arguments(rows)
         try:
-            connection = await self._connected()
-            count = await connection.fetchval(
+            row = await self._writer.row(
                 statement(parts), new.revision, new.hash, new.time, new.tick, old.revision, old.tick, *arrays
             )
         except asyncpg.UniqueViolationError as error:
             raise AlreadyKnown(str(error)) from error
-        except LOST as error:
-            self._drop()
-            raise StoreUnavailable(str(error)) from error
-        except asyncio.CancelledError:
-            self._drop()
-            raise
-        return bool(count)
-
-    def _drop(self) -> None:
-        """Give a connection up whose state is not known."""
-        if self._writer is not None:
-            self._writer.terminate()
-            self._writer = None
+        return bool(cast("asyncpg.Record", row)[0])
 
     async def became(self, new: Head) -> bool:
         """Whether the batch that led to ``new`` is committed: its last event stands there, with our hash."""
-        with unavailable():
-            connection = await self._connected()
-            row = await connection.fetchrow("SELECT hash FROM events WHERE revision = $1", new.revision)
-            return row is not None and row["hash"] == new.hash
+        row = await self._writer.row("SELECT hash FROM events WHERE revision = $1", new.revision)
+        return row is not None and row["hash"] == new.hash
 
     async def known_requests(self, request_ids: Iterable[str]) -> dict[str, KnownRequest]:
         """The stored answers to those requests that are known."""
@@ -203,7 +166,7 @@ class Store:
     async def load(self, book: Book) -> Head:
         """Fill an empty book with what is live, and what has outstanding estimates, as of one head."""
         async with self.reading() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-            head = await _head(connection)
+            head = _found(await connection.fetchrow(_HEAD))
             for condition in ("closed_at IS NULL", _OWING):
                 # All at once: the server goes on sending while what has come is read.
                 wanted = f"SELECT {codec.POSITION_COLUMNS} FROM positions WHERE {condition}"
@@ -217,7 +180,7 @@ class Store:
     async def catch_up(self, book: Book, old: Head) -> News:
         """Bring the book to the head; tell what was committed in between."""
         async with self.reading() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-            news = News(await _head(connection))
+            news = News(_found(await connection.fetchrow(_HEAD)))
             if news.head.revision < old.revision:
                 raise WentBack(news.head.revision, old.revision)
             rows = await connection.fetch("SELECT * FROM events WHERE revision > $1 ORDER BY revision", old.revision)
@@ -238,8 +201,10 @@ async def _as_it_is(connection: asyncpg.Connection) -> None:
     """Readers leave nothing behind in their session, so giving a connection back need not cost a round trip."""
 
 
-async def _head(connection: asyncpg.Connection) -> Head:
-    row = await connection.fetchrow("SELECT revision, tick, hash, time FROM ledger_head")
+_HEAD = "SELECT revision, tick, hash, time FROM ledger_head"
+
+
+def _found(row: asyncpg.Record | None) -> Head:
     return Head(*cast("tuple[Any, ...]", row))
 
 

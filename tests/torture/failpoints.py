@@ -27,6 +27,7 @@ from position_service.ledger.committer import Committer
 from position_service.ledger.feed import Feed
 from position_service.ledger.history import History
 from position_service.ledger.ledger import Ledger
+from position_service.ledger.line import Line
 from position_service.ledger.store import Store
 
 ACTIONS = ("exit", "raise", "sleep", "cancel")
@@ -37,7 +38,7 @@ SEAMS: dict[str, tuple[Any, str]] = {
     "build": (committer, "build"),
     "append": (Committer, "_append"),
     "statement": (Store, "append"),
-    "connect": (Store, "_connected"),
+    "connect": (Line, "open"),
     "became": (Store, "became"),
     "apply": (Committer, "_apply"),
     "publish": (Feed, "publish"),
