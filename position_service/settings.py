@@ -45,7 +45,7 @@ class PositionSettings(Settings):
         default=5.0, gt=0, le=3600, description="Seconds after which a quiet stream says that it lives."
     )
     commit_linger_ms: float = Field(
-        default=10.0, ge=0, le=100, description="The most a batch waits for company; the less, the smaller the crowd."
+        default=20.0, ge=0, le=100, description="The most a batch waits for company; the less, the smaller the crowd."
     )
     key_pepper: SecretStr = Field(
         default=SecretStr(""), description="What stored API keys are digested with: 32 random characters or more."

@@ -20,7 +20,7 @@ from position_service.domain.funding import asks_for_ended
 from position_service.domain.position import Position
 from position_service.ledger.batch import Batch, Write, build
 from position_service.ledger.counts import Counts
-from position_service.ledger.crowd import gathered
+from position_service.ledger.crowd import Crowd
 from position_service.ledger.feed import Feed, commits
 from position_service.ledger.line import StoreUnavailable
 from position_service.ledger.store import AlreadyKnown, Head, Store, patiently
@@ -44,7 +44,7 @@ class Committer:
         *,
         max_batch: int = 512,
         max_queue: int = 10_000,
-        linger_s: float = 0.01,
+        linger_s: float = 0.02,
         patience_s: float = 8.0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -56,11 +56,10 @@ class Committer:
         self._store = store
         self._queue: asyncio.Queue[Write] = asyncio.Queue(max_queue)
         self._max_batch = max_batch
-        self._linger_s = linger_s
         self._patience_s = patience_s
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
-        self._company = 1  # the size of the last batch: as many are likely to come in a moment
+        self._crowd = Crowd(lambda: 1 + self._queue.qsize(), max_batch, linger_s)
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="committer")
@@ -122,11 +121,9 @@ class Committer:
     async def _gather(self, batch: list[Write]) -> None:
         """Fill the next batch: what waits now, and, when calls come in crowds, what comes in a moment."""
         batch.append(await self._queue.get())
-        if self._company > 1:
-            await gathered(lambda: min(self._queue.qsize(), self._max_batch), self._linger_s)
+        await self._crowd.gather()
         while len(batch) < self._max_batch and not self._queue.empty():
             batch.append(self._queue.get_nowait())
-        self._company = len(batch)
 
     async def _commit(self, writes: list[Write]) -> None:
         """Decide and commit until every write of the batch is answered."""

@@ -17,7 +17,7 @@ from position_service.domain.commands import Command
 from position_service.domain.steps import Context
 from position_service.ledger.batch import Write
 from position_service.ledger.committer import Committer
-from position_service.ledger.crowd import gathered
+from position_service.ledger.crowd import Crowd
 from position_service.ledger.feed import Feed
 from position_service.ledger.line import StoreUnavailable
 from position_service.ledger.store import Store, WentBack
@@ -28,7 +28,9 @@ DIGEST = b"sha256:"  # no message begins like this
 # all positions whenever a quarter of them is new, took a tenth of the time of writes.
 _COLLECT = (50_000, 20, 100)
 REACHABLE_S = 5.0  # without an answer from the database for so long, this process cannot do its work
-_GATHER_S = 0.005  # when reads come in crowds, for one look at the head: it costs as much as serving several of them
+# A look at the head costs as much as serving several reads, so that it waits for those that come in crowds.
+_GATHER_S = 0.005
+_MOST_READERS = 256
 
 log = structlog.get_logger()
 
@@ -36,13 +38,14 @@ log = structlog.get_logger()
 class Ledger:
     """Opened by ``start``; reads go through ``book``, writes through ``write``, watches through ``feed``."""
 
-    def __init__(self, store: Store, *, linger_s: float = 0.01, poll_s: float = 0.25, patience_s: float = 8.0) -> None:
+    def __init__(self, store: Store, *, linger_s: float = 0.02, poll_s: float = 0.25, patience_s: float = 8.0) -> None:
         self.store = store
         self._linger_s = linger_s
         self._patience_s = patience_s
         self._poll_s = poll_s
         self._committer: Committer | None = None
         self._asked: list[asyncio.Future[None]] = []
+        self._readers = Crowd(lambda: len(self._asked), _MOST_READERS, _GATHER_S, unseen=True)
         self._checking: asyncio.Task[None] | None = None
         self._poller: asyncio.Task[None] | None = None
         self._answered_at = 0.0  # when the database was last asked for something that it then gave
@@ -142,12 +145,9 @@ class Ledger:
 
     async def _check(self) -> None:
         # Who asks while a look is under way waits for the next one: the one under way may have looked too early.
-        shared = 1
         while self._asked:
-            if shared > 1:
-                await gathered(lambda: len(self._asked), _GATHER_S)
+            await self._readers.gather()
             asked, self._asked = self._asked, []
-            shared = len(asked)
             try:
                 await self.refresh()
             except Exception as error:  # noqa: BLE001 - handed to those who asked
