@@ -39,6 +39,7 @@ class Part:
 
 PARTS: dict[str, Part] = {
     "kills": Part("D1 C1 C2 C3", durable.kills, 4),
+    "volume": Part("D1 C1 C2 C3", durable.volume, 3),
     "crashes": Part("D1 D4", durable.crashes, 1.5),
     "wire": Part("D2 D4", durable.wire, 2.5),
     "failpoints": Part("D3", durable.failpoints, 2.5),

@@ -28,6 +28,7 @@ LANES = 2  # ledgers at once: while one restarts, the other works
 SMALL = Size(writers=6, accounts=2, batch=30, readers=1, watchers=2)
 HASTY = replace(SMALL, call_s=1.0)  # clients that ask another replica when one does not answer
 PATIENT = replace(SMALL, call_s=30.0)  # clients that wait for what the service itself has to say
+BULK = Size(writers=2, accounts=1, feeders=3, batch=1000, readers=1, watchers=1, call_s=20.0)
 ROUNDS_SIZES = (SMALL, Size(), Size(writers=12, accounts=1, feeders=2, batch=10, readers=2, watchers=2))
 
 
@@ -60,6 +61,32 @@ async def kills(run: Run, seconds: float, share: float) -> None:
                 run.took("kills", await cell.finish())
 
         await side_by_side(LANES, lane)
+    box.close()
+
+
+async def volume(run: Run, seconds: float, share: float) -> None:
+    """Fills by the hundred thousand, with a kill now and then: a long history is judged like a short one."""
+    box = Box(run, "volume", seconds, fill_of_a_long_history=round(700_000 * share))
+    chance = random.Random(f"{run.seed} volume")
+    async with cluster() as postgres:
+        while box.going():
+            cell = Cell(postgres.folder, "v", chance.randrange(1 << 30), BULK, await postgres.new_database())
+            try:
+                await cell.start()
+                cell.load.start()
+                for _ in range(4):
+                    if not box.going():
+                        break
+                    await cell.load.fills(max(500, round(25_000 * min(1.0, share))))
+                    await cell.kill(cell.processes[0])
+                    run.count("kill 9")
+                    await cell.start()
+                await cell.load.more(10)
+            except TimeoutError as error:
+                run.wrong("volume", [f"alive: {error}"])
+            verdict = await cell.finish()
+            run.count("fill of a long history", cell.load.filled)
+            run.took("volume", verdict)
     box.close()
 
 

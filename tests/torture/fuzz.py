@@ -15,7 +15,7 @@ import protovalidate
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import DecodeError, Message
-from trueup.position.v1 import position_service_pb2, reconciliation_log_service_pb2
+from trueup.position.v1 import access_service_pb2, position_service_pb2, reconciliation_log_service_pb2
 from trueup.position.v1.position_service_pb2_grpc import PositionServiceStub
 from trueup.reconciler.v1 import reconciler_service_pb2
 
@@ -28,6 +28,7 @@ Code = grpc.StatusCode
 POSITION = (
     position_service_pb2.DESCRIPTOR.services_by_name["PositionService"],
     reconciliation_log_service_pb2.DESCRIPTOR.services_by_name["ReconciliationLogService"],
+    access_service_pb2.DESCRIPTOR.services_by_name["AccessService"],
 )
 RECONCILER = (reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"],)
 DOCUMENTED = {

@@ -72,7 +72,7 @@ class Load:
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._numbers = iter(range(1, 1 << 60))
-        self.answered = 0
+        self.answered = self.filled = 0  # calls, and the fills among them
         self._checked = self._highest = 0  # of the operations, for _last_acknowledged
 
     # -- around the clients ----------------------------------------------------------------------
@@ -97,13 +97,20 @@ class Load:
 
     async def more(self, count: int, deadline_s: float = 60.0) -> None:
         """Wait until so many more calls are answered."""
-        goal, until = self.answered + count, time.monotonic() + deadline_s
-        while self.answered < goal:
+        await self._until(lambda: self.answered, count, "calls", deadline_s)
+
+    async def fills(self, count: int, deadline_s: float = 120.0) -> None:
+        """Wait until so many more fills are booked."""
+        await self._until(lambda: self.filled, count, "fills", deadline_s)
+
+    async def _until(self, done: Callable[[], int], count: int, what: str, deadline_s: float) -> None:
+        goal, until = done() + count, time.monotonic() + deadline_s
+        while done() < goal:
             for task in self._tasks:
                 if task.done():
                     task.result()
             if time.monotonic() > until:
-                raise TimeoutError(f"{self.name}: {goal - self.answered} of {count} calls were not answered")
+                raise TimeoutError(f"{self.name}: {goal - done()} of {count} {what} were not answered")
             await asyncio.sleep(0.005)
 
     async def stop(self, deadline_s: float = 60.0) -> None:
@@ -214,6 +221,7 @@ class Load:
             account = f"{self.name}-fills-{number}"
             request = pb.RecordFillsRequest(account=account, request_id=request_id, fills=[*new, *again])
             done = await self.call(request, chance)
+            self.filled += len(new) if done.answer is not None else 0
             if done.answer is not None and done.answer.applied != len(new):
                 self.history.wrong.append(f"replay: {done.answer.applied} of {len(new)} new fills were booked")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import selectors
+import struct
 import time
 from typing import Any
 
@@ -13,12 +15,17 @@ from trueup.position.v1.position_service_pb2_grpc import PositionServiceStub
 
 from grpckit.channel import connect, follow, watch
 from grpckit.errors import from_rpc
+from tests.bench.http2 import END_STREAM, HEADERS, WINDOW_UPDATE, Connection, frame, request_headers
+from tests.bench.http2 import message as framed
 from tests.torture.cell import Cell, cluster, memory_kb
 from tests.torture.history import Watched
 from tests.torture.load import Server, Size
 from tests.torture.run import Box, Run
 
 QUIET = Size(writers=1, accounts=1, feeders=0, readers=0, watchers=1, pause_s=0.15)
+FIRST_BYTES = 256
+SLOW_S = 11.0  # what the service takes for stalled, and a second
+TOLD = b"resume"  # of the text of WATCHER_TOO_SLOW
 MOST_GROWTH_KB = 256 * 1024  # of a service with a thousand subscribers, two hundred of which take nothing
 
 
@@ -97,23 +104,27 @@ async def stalled(run: Run, seconds: float, share: float) -> None:
             process = await cell.start()
             healthy = [Watched("", 0) for _ in range(subscribers - subscribers // 5)]
             cell.load.history.watched += healthy[:50]  # the checker looks at some whole, at all of them by number
-            servers = [Server(process.address) for _ in range(8)]
+            servers = [Server(process.address) for _ in range(4)]
             before = memory_kb(process.process.pid)
             reading = [asyncio.create_task(_take(servers[n % 4], one)) for n, one in enumerate(healthy)]
-            still = [_stall(servers[4 + n % 4]) for n in range(subscribers // 5)]
+            still = [Still(process.address, subscribers // 20) for _ in range(4)]
+            keeping = [asyncio.create_task(asyncio.to_thread(one.stand)) for one in still]
             cell.load.start()
-            await cell.load.more(max(4, round(12 * share)), 240)
+            await cell.load.more(max(4, round(50 * share)), 240)
             cell.load._stop.set()
             await asyncio.gather(*cell.load._tasks[:1])
             last = max(one.answer.revision for one in cell.load.history.operations if one.answer is not None)
             behind = await _all_at(healthy, last)
             grown = memory_kb(process.process.pid) - before
-            run.count("stalled subscriber", len(still))
+            count = sum(one.count for one in still)
+            run.count("stalled subscriber", count)
             run.count("subscriber", subscribers)
-            until = time.monotonic() + (20 if share >= 0.5 else 0)  # a reader is given up after ten seconds
-            while time.monotonic() < until and not any(call.done() for call in still):
-                await asyncio.sleep(0.1)
-            told = await _told_to_resume(still)
+            long_enough = share >= 0.5
+            await asyncio.sleep(SLOW_S if long_enough else 0)
+            for one in still:
+                one.ends = time.monotonic() + (60 if long_enough else 0)
+            await asyncio.gather(*keeping)
+            told = sum(one.told for one in still)
             run.count("stalled subscriber told to resume", told)
             for task in reading:
                 task.cancel()
@@ -121,6 +132,8 @@ async def stalled(run: Run, seconds: float, share: float) -> None:
             for server in servers:
                 await server.close()
             verdict = await cell.finish()
+            if long_enough and told < count:
+                verdict.violations.append(f"slow: of {count} stalled subscribers {told} were told to resume")
             if behind:
                 verdict.violations.append(f"alive: {behind} healthy subscribers did not get to {last}")
             if grown > MOST_GROWTH_KB:
@@ -145,9 +158,41 @@ async def _take(server: Server, watched: Watched) -> None:
             await asyncio.sleep(0.05)
 
 
-def _stall(server: Server) -> Any:
-    """A stream that is begun and never read."""
-    return server.watching.WatchPositions(pb.WatchPositionsRequest(after_revision=0))
+class Still(Connection):
+    """Streams on a connection that lives, of which nothing is taken but the first bytes, until they read on."""
+
+    def __init__(self, address: str, count: int) -> None:
+        super().__init__(address, stream_window=FIRST_BYTES)
+        self.count = count
+        self.ends: float | None = None  # once it reads on: when it stops, by the monotonic clock
+        self.told = 0
+        body = framed(pb.WatchPositionsRequest(after_revision=0).SerializeToString())
+        self._left = {self.call(request_headers("/trueup.position.v1.PositionService/WatchPositions"), body)
+                      for _ in range(count)}  # fmt: skip
+        self.flush()
+
+    def stand(self) -> None:
+        """Answer pings; once it reads on, take everything until every stream has ended, or its time is over."""
+        reads_on = False
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.socket, selectors.EVENT_READ)
+            while self._left and (self.ends is None or time.monotonic() < self.ends):
+                if self.ends is not None and not reads_on:
+                    reads_on = True
+                    for stream in self._left:
+                        self._out += frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", 1 << 30))
+                if selector.select(timeout=0.1):
+                    self.receive()
+                self.flush()
+        self.close()
+
+    def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if kind == HEADERS and flags & END_STREAM:  # the status; gRPC does not compress its text
+            self.told += TOLD in payload
+        super()._take(kind, flags, stream, payload)
+
+    def on_end(self, stream: int) -> None:
+        self._left.discard(stream)
 
 
 async def _all_at(watched: list[Watched], revision: int) -> int:
@@ -156,16 +201,6 @@ async def _all_at(watched: list[Watched], revision: int) -> int:
     while time.monotonic() < until and any(one.bookmark < revision for one in watched):
         await asyncio.sleep(0.1)
     return sum(one.bookmark < revision for one in watched)
-
-
-async def _told_to_resume(calls: list[Any]) -> int:
-    """How many of the stalled streams were ended; those whose window swallowed everything were not."""
-    ended = 0
-    for call in calls:
-        if call.done() and await call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-            ended += 1
-        call.cancel()
-    return ended
 
 
 async def overload(run: Run, seconds: float, share: float) -> None:

@@ -18,6 +18,7 @@ from tests.torture.run import Run
 # What of the floors of a long run is asked for here; some parts have a least size of their own.
 SHARES = {
     "kills": 0.015,
+    "volume": 0.005,
     "wire": 0.02,
     "failpoints": 0.04,
     "venues": 0.02,
