@@ -26,7 +26,7 @@ from grpckit.onward import Onward
 from grpckit.secret_file import secret_of
 from grpckit.server import Service
 from grpckit.tls import channel_credentials
-from reconciler_service import convert
+from reconciler_service import convert_health
 from reconciler_service.allocation import Targets
 from reconciler_service.book import Book
 from reconciler_service.correct import Action
@@ -208,7 +208,7 @@ class ReconcilerApp:
 
     def _health(self) -> list[drift_pb2.VenueHealth]:
         now = datetime.now(UTC)
-        return [convert.health(seen, now) for seen in self.runner.venues]
+        return [convert_health.health(seen, now) for seen in self.runner.venues]
 
 
 async def main(stop: asyncio.Event) -> None:

@@ -12,14 +12,12 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from trueup.position.v1 import position_pb2, position_service_pb2, reconciliation_log_service_pb2
-from trueup.reconciler.v1 import reconciler_service_pb2
+from trueup.position.v1 import position_pb2
 from trueup.types.v1 import drift_pb2, types_pb2
 
 from reconciler_service.confirm import Suspicion
 from reconciler_service.describe import severity, summary
 from reconciler_service.findings import ZERO, Change, Explanation, Finding, Key, Kind, OpenCase
-from reconciler_service.health import Health, Push
 from reconciler_service.model import (
     BookPosition,
     BookState,
@@ -32,18 +30,10 @@ from reconciler_service.model import (
     Source,
     VenuePosition,
 )
-from reconciler_service.overview import Overview
 from reconciler_service.since import Step
 from reconciler_service.wording import plain
 
 Sent = TypeVar("Sent", bound=Message)
-Overviewed = TypeVar(
-    "Overviewed",
-    reconciler_service_pb2.ReconcileResponse,
-    reconciler_service_pb2.GetStatusResponse,
-    reconciler_service_pb2.GetLastRunResponse,
-)
-
 _EDGE = Context(prec=160, rounding=ROUND_HALF_EVEN)
 _STEP = Decimal(1).scaleb(-18)
 
@@ -218,97 +208,9 @@ def check(snapshot: Snapshot, scope: ScopeReading, suspects: Iterable[str] = ())
     )
 
 
-def health(seen: Health, now: datetime) -> drift_pb2.VenueHealth:
-    """How a venue is doing."""
-    return drift_pb2.VenueHealth(
-        account=seen.account,
-        venue=seen.venue,
-        state=seen.state.value,
-        source=source(seen.source),
-        last_ok_at=stamp(seen.last_ok_at),
-        age_ms=_age_ms(seen.last_ok_at, now),
-        last_error=seen.last_error,
-        budget_left=seen.budget_left,
-        positions=seen.positions,
-        account_mode=seen.mode,
-        clock_skew_ms=None if seen.clock_skew is None else round(seen.clock_skew.total_seconds() * 1_000),
-        push=push(seen.push, now),
-        equity_unchecked=seen.equity_unchecked,
-    )
-
-
-def push(seen: Push, now: datetime) -> drift_pb2.PushHealth:
-    """How a venue's WebSocket is doing."""
-    return drift_pb2.PushHealth(
-        state=seen.state.value,
-        up_since=stamp(seen.up_since),
-        last_message_at=stamp(seen.last_message_at),
-        message_age_ms=_age_ms(seen.last_message_at, now),
-        last_error=seen.last_error,
-        changes=seen.changes,
-    )
-
-
-def _age_ms(moment: datetime | None, now: datetime) -> int:
-    """Milliseconds since then, -1 when never."""
-    return -1 if moment is None else max(0, round((now - moment).total_seconds() * 1_000))
-
-
-def with_overview(answer: Overviewed, seen: Overview) -> Overviewed:
-    """Add what the venues hold to an answer."""
-    for venue, view in seen.venues.items():
-        sent = reconciler_service_pb2.VenueView(
-            positions=view.positions, allocation=decimal_text(view.share), timestamp=stamp(view.at)
-        )
-        answer.exchanges[venue].CopyFrom(sent)
-    answer.total_positions = seen.positions
-    answer.assets.extend(seen.assets)
-    return answer
-
-
 def source(kind: Source) -> types_pb2.Source:
     """Simulated or live."""
     return types_pb2.SOURCE_SIMULATED if kind is Source.SIMULATED else types_pb2.SOURCE_LIVE
-
-
-def prices(snapshot: Snapshot, scope: ScopeReading) -> list[position_service_pb2.PriceUpdate]:
-    """The marks that a scope which was read completely brought. A price of zero is none.
-
-    They are as old as the state they stand in: none of an old answer may replace a newer one.
-    """
-    if scope.outcome is not Outcome.OK:
-        return []
-    at = scope.observed_at or snapshot.requested_at
-    symbols = {position.symbol for position in scope.positions}
-    return [
-        price(snapshot.venue, symbol, mark, at) for symbol, mark in snapshot.marks if mark > 0 and symbol in symbols
-    ]
-
-
-def liquidation_prices(
-    snapshot: Snapshot, scope: ScopeReading
-) -> reconciliation_log_service_pb2.RecordLiquidationPricesRequest:
-    """What a scope that was read completely says of what can be liquidated; as old as the state it stands in."""
-    held = [one for one in scope.positions if one.size and one.product is not Product.SPOT]
-    return reconciliation_log_service_pb2.RecordLiquidationPricesRequest(
-        account=snapshot.account,
-        venue=snapshot.venue,
-        observed_at=stamp(scope.observed_at or snapshot.requested_at),
-        holdings=[
-            reconciliation_log_service_pb2.HoldingLiquidation(
-                symbol=one.symbol,
-                side=getattr(types_pb2, f"SIDE_{one.side.value}"),
-                size=decimal_text(one.size),
-                price=decimal_text(one.liquidation_price) if one.liquidation_price else "",
-            )
-            for one in (held if scope.outcome is Outcome.OK else ())
-        ],
-    )
-
-
-def price(venue: str, symbol: str, mark: Decimal, at: datetime) -> position_service_pb2.PriceUpdate:
-    """A mark price above zero."""
-    return position_service_pb2.PriceUpdate(venue=venue, symbol=symbol, price=decimal_text(mark), observed_at=stamp(at))
 
 
 def changes(made: Iterable[Change]) -> list[drift_pb2.Change]:

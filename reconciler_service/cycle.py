@@ -19,7 +19,7 @@ from trueup.types.v1 import drift_pb2
 
 from grpckit import tracing
 from grpckit.caller import tag
-from reconciler_service import convert, equity_watch
+from reconciler_service import convert, convert_marks, equity_watch
 from reconciler_service.allocation_watch import Watch
 from reconciler_service.book import Book, Reading
 from reconciler_service.compare import compare
@@ -262,11 +262,11 @@ class Cycle:
         checks = [check for sight in sights for check in sight.checks.values()]
         # Desks hold the same instruments: of each, the newest mark is pushed.
         checks.sort(key=lambda check: check.scope.observed_at or check.snapshot.requested_at)
-        prices = {(p.venue, p.symbol): p for check in checks for p in convert.prices(check.snapshot, check.scope)}
+        prices = {(p.venue, p.symbol): p for check in checks for p in convert_marks.prices(check.snapshot, check.scope)}
         try:
             await self._book.push_marks(list(prices.values()))
             for check in checks:
-                await self._book.push_liquidation_prices(convert.liquidation_prices(check.snapshot, check.scope))
+                await self._book.push_liquidation_prices(convert_marks.liquidation_prices(check.snapshot, check.scope))
         except grpc.aio.AioRpcError as error:
             _log.warning("marks or liquidation prices not stored", code=error.code().name, detail=error.details())
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 import grpc
 import structlog
 
-from reconciler_service import convert
+from reconciler_service import convert_marks
 from reconciler_service.book import Book
 from reconciler_service.desk import Desk
 from reconciler_service.model import Mark
@@ -58,7 +58,7 @@ class MarkFeed:
             return
         try:
             await self._book.push_marks(
-                [convert.price(venue, symbol, mark.price, mark.at) for (venue, symbol), mark in news.items()]
+                [convert_marks.price(venue, symbol, mark.price, mark.at) for (venue, symbol), mark in news.items()]
             )
         except grpc.aio.AioRpcError as error:
             if not self._fails:

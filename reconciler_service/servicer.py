@@ -18,10 +18,10 @@ from trueup.types.v1 import drift_pb2, types_pb2
 from grpckit.accounts import account_forbidden, own
 from grpckit.caller import caller, on_behalf
 from grpckit.errors import RpcError, from_rpc, invalid
-from reconciler_service import convert, convert_allocation
+from reconciler_service import convert, convert_allocation, convert_health
 from reconciler_service.allocation import Targets, allocate, by_venue, exposures, restoring
 from reconciler_service.book import PAGE, Book
-from reconciler_service.convert import Overviewed
+from reconciler_service.convert_health import Overviewed
 from reconciler_service.health import State
 from reconciler_service.portfolio import seen_at_venues
 from reconciler_service.relay import Relay
@@ -103,7 +103,7 @@ class ReconcilerServicer(reconciler_service_pb2_grpc.ReconcilerServiceServicer):
 
     def _with_overview(self, answer: Overviewed) -> Overviewed:
         """What the venues hold is summed over all accounts: it is not for who may see some only."""
-        return answer if caller().accounts is not None else convert.with_overview(answer, self._runner.overview)
+        return answer if caller().accounts is not None else convert_health.with_overview(answer, self._runner.overview)
 
     async def GetStatus(self, request: pb2.GetStatusRequest, context: Any) -> pb2.GetStatusResponse:
         runner, source, sees_all = self._runner, self._runner.source, caller().accounts is None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler_service import convert
+from reconciler_service import convert_health
 from reconciler_service.compare import Tolerances, compare
 from reconciler_service.confirm import Suspicion
 from reconciler_service.desk import Desk
@@ -63,11 +63,11 @@ def test_health_tells_the_mode_and_the_skew_and_keeps_what_it_knew() -> None:
     failed = snapshot(scope(outcome=Outcome.FAILED), at=NOW)
     kept = after(health, failed, 10)
     assert (kept.state, kept.mode, kept.clock_skew) == (State.FAILED, "unifiedAccount", timedelta(seconds=-1.5))
-    sent = convert.health(kept, NOW)
+    sent = convert_health.health(kept, NOW)
     assert (sent.account_mode, sent.clock_skew_ms) == ("unifiedAccount", -1500)
     exact = after(kept, snapshot(scope(held()), clock_skew=timedelta(0)), 10)
-    assert (exact.clock_skew, convert.health(exact, NOW).clock_skew_ms) == (timedelta(0), 0)
-    assert not convert.health(Health("main", "hyperliquid", Source.LIVE), NOW).HasField("clock_skew_ms")
+    assert (exact.clock_skew, convert_health.health(exact, NOW).clock_skew_ms) == (timedelta(0), 0)
+    assert not convert_health.health(Health("main", "hyperliquid", Source.LIVE), NOW).HasField("clock_skew_ms")
 
 
 class Failing(TestVenue):
