@@ -20,7 +20,11 @@ import structlog
 
 from grpckit.caller import Caller, Metadata
 from grpckit.errors import RpcError
+from grpckit.guesses import Guesses, site
+from grpckit.limits import Limits
 
+PREFIX = "trueup"  # of every key that was made here
+NO_CREDENTIALS = "NO_CREDENTIALS"
 REFRESH_S = 5.0
 TRUST_S = 25.0  # with the refresh under way, less than the 30 s in which a revocation arrives everywhere
 
@@ -84,6 +88,7 @@ class Access:
         self,
         keeper: Keeper,
         *,
+        limits: Limits | None = None,
         refresh_s: float = REFRESH_S,
         trust_s: float = TRUST_S,
         clock: Callable[[], float] = time,
@@ -95,11 +100,12 @@ class Access:
         self._clock = clock
         self._known: dict[bytes, _Known] = {}  # by the digest of the key: no key stays in memory
         self._refused: dict[bytes, float] = {}
+        self._guesses = Guesses(limits or Limits())
         self._grants: dict[str, Grant] = {}
         self._trusted_until = 0.0
         self._log = structlog.get_logger("grpckit")
 
-    def __call__(self, metadata: Metadata) -> Caller | Awaitable[Caller]:
+    def __call__(self, metadata: Metadata, peer: str = "") -> Caller | Awaitable[Caller]:
         """Names the caller, now or after a look. Raises NO_CREDENTIALS for who presents no key."""
         key = presented(metadata)
         if not key:
@@ -108,11 +114,24 @@ class Access:
         known = self._known.get(digest)
         if known is not None and known.until > self._clock():
             return known.caller
-        return self._identify(key, digest)
+        return self._look_up(key, digest, site(peer))
 
-    async def _identify(self, key: str, digest: bytes) -> Caller:
+    async def _look_up(self, key: str, digest: bytes, where: str) -> Caller:
+        # The same key again is no guess: somebody was not told that his is worth nothing any more.
         if len(key) > _KEY_LENGTH or self._refused.get(digest, 0.0) > self._clock():
             raise _not_valid()
+        # Of the keys that are there each is counted by itself: who guesses at another one bars nobody from using his.
+        named = id_in(key)
+        guesser = f"{where} {named}" if named in self._grants else where
+        self._guesses.check(guesser, self._clock())
+        try:
+            return await self._identify(key, digest)
+        except RpcError as error:
+            if error.reason == NO_CREDENTIALS:
+                self._guesses.failed(guesser, self._clock())
+            raise
+
+    async def _identify(self, key: str, digest: bytes) -> Caller:
         asked_at = self._clock()
         found = await self._keeper.identify(key)
         until = 0.0 if found is None else min(found.grant.until(found.generation), asked_at + self._trust_s)
@@ -186,9 +205,16 @@ def presented(metadata: Metadata) -> str:
     return bearer
 
 
+def id_in(key: str) -> str:
+    """The identifier in a key, PREFIX_ID_SECRET; empty when it is not made like one."""
+    prefix, _, rest = key.partition("_")
+    key_id, separator, secret = rest.partition("_")
+    return key_id if prefix == PREFIX and separator and secret else ""
+
+
 def no_credentials(message: str) -> RpcError:
     """Refuses a call because nobody can say who makes it."""
-    return RpcError(grpc.StatusCode.UNAUTHENTICATED, "NO_CREDENTIALS", message)
+    return RpcError(grpc.StatusCode.UNAUTHENTICATED, NO_CREDENTIALS, message)
 
 
 def _not_valid() -> RpcError:

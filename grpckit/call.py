@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from itertools import islice
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 
 from grpckit.caller import Caller
-from grpckit.errors import RpcError
+from grpckit.errors import RpcError, abort
 from grpckit.limits import Limits
 from grpckit.methods import Method
 
@@ -71,6 +71,26 @@ class Call:
     @property
     def trailer(self) -> tuple[tuple[str, str | bytes], ...]:
         return ((REQUEST_ID, self.request_id),) if self.request_id else ()
+
+    def cut_off(self) -> None:
+        """Ends a stream whose reader takes nothing: after what was sent comes the error it was ended with, and no more.
+
+        The error arrives when the reader reads on, if ever; until then nothing of the stream is left but the wish to tell.
+        """
+        if self.task is not None and not self.task.done() and self.ended is not None:
+            self.task.cancel()
+            telling = asyncio.ensure_future(abort(self.context, self.ended, self.trailer))
+            _telling.add(telling)
+            telling.add_done_callback(_told)
+
+
+_telling: set[asyncio.Future[NoReturn]] = set()  # held, or they might be collected
+
+
+def _told(telling: asyncio.Future[NoReturn]) -> None:
+    _telling.discard(telling)
+    if not telling.cancelled():
+        telling.exception()  # AbortError, or what says that nobody is there any more
 
 
 def overloaded(lane: Lane, limits: Limits) -> RpcError:

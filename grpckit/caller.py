@@ -32,16 +32,18 @@ class Caller:
     generation: int = 0
 
 
-# Names the caller at once, or promises to: a credential that is seen for the first time may have to be looked up.
-Authenticate: TypeAlias = Callable[[Metadata], Caller | Awaitable[Caller]]
+# Names the caller, by the call's metadata and its peer, at once, or promises to: a credential that is seen for the first
+# time may have to be looked up.
+Authenticate: TypeAlias = Callable[[Metadata, str], Caller | Awaitable[Caller]]
 
 ANONYMOUS = Caller("anonymous")
 
 _caller: ContextVar[Caller] = ContextVar("grpckit_caller")
 _request_id: ContextVar[str] = ContextVar("grpckit_request_id", default="")
+_trace_id: ContextVar[str] = ContextVar("grpckit_trace_id", default="")
 
 
-def anonymous(metadata: Metadata) -> Caller:
+def anonymous(metadata: Metadata, peer: str = "") -> Caller:
     """Lets everybody in, namelessly."""
     return ANONYMOUS
 
@@ -59,6 +61,16 @@ def accounts_in_sight() -> frozenset[str] | None:
 def request_id() -> str:
     """Returns the x-request-id of the current call, to be passed on; empty when it brought none."""
     return _request_id.get()
+
+
+def trace_id() -> str:
+    """Returns the id of the trace that this work is part of, 32 hexadecimal digits; empty when it is not traced."""
+    return _trace_id.get()
+
+
+def traced_as(identifier: str) -> None:
+    """Sets the id of the trace that what runs in this task is part of."""
+    _trace_id.set(identifier)
 
 
 def enter(who: Caller) -> None:

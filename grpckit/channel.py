@@ -55,6 +55,7 @@ def connect(
     address: str,
     *,
     credentials: grpc.ChannelCredentials | None = None,
+    service: str = "",
     watching: bool = False,
     response_bytes: int = 16 * 1024 * 1024,
     ping_s: float = _PING_S,
@@ -66,7 +67,13 @@ def connect(
     It pings every `ping_s` seconds while calls run and gives the peer up after `ping_timeout_s` of silence. It never
     retries by itself: callers know which calls are safe to repeat. `watching` keeps what a slow reader leaves unread
     near 0.1 MB instead of 6 MB. Close it, or use it as an async context manager.
+
+    Behind a name, or a list of addresses, those get no calls that say that `service` (its full name) does not serve
+    there. When it serves nowhere, calls end with UNAVAILABLE of the channel's own, without a reason.
     """
+    choosing: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
+    if service and (address.startswith("dns:") or "," in address):  # one that is alone says itself what is wrong
+        choosing["healthCheckConfig"] = {"serviceName": service}
     options: list[tuple[str, Any]] = [
         ("grpc.keepalive_time_ms", round(ping_s * 1_000)),
         ("grpc.keepalive_timeout_ms", round(ping_timeout_s * 1_000)),
@@ -75,7 +82,7 @@ def connect(
         ("grpc.enable_retries", 0),
         # Else a new channel inherits the back-off of any other channel of the process to the same address.
         ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
+        ("grpc.service_config", json.dumps(choosing)),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 500),
         ("grpc.max_reconnect_backoff_ms", round(_RECONNECT_S * 1_000)),

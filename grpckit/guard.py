@@ -50,7 +50,7 @@ class Guard:
     """Wraps the handlers of a server. One guard serves one server.
 
     `translate` turns a service's own exceptions into RpcErrors, None for those it does not know: these become INTERNAL
-    with a correlation id, and only the log says more. `authenticate` names the caller from the call's metadata or
+    with a correlation id, and only the log says more. `authenticate` names the caller from the call's metadata and peer or
     raises RpcError; `admit` may refuse who is known by raising RpcError, and is told when a stream ends. `observe` is
     told of every finished call.
     """
@@ -107,12 +107,17 @@ class Guard:
         self.end_streams(lambda _: draining(self.limits))
 
     def end_streams(self, why: Callable[[Caller | None], RpcError | None]) -> None:
-        """Ends the open streams for whose caller `why` has an error; the caller is None for health and reflection."""
+        """Ends the open streams for whose caller `why` has an error; the caller is None for health and reflection.
+
+        One that is sending ends after that message, or a little later if its reader does not take it.
+        """
         for call in self._open:
             if call.ended is None and (error := why(call.who)) is not None:
                 call.ended = error
                 if call.waiting and call.task is not None:
                     call.task.cancel()
+                else:
+                    asyncio.get_running_loop().call_later(self.limits.stalled_end_s, call.cut_off)
 
     def _wrap(self, method: Method, handler: Any) -> Any:
         behaviour = handler.stream_stream or handler.unary_stream or handler.unary_unary
@@ -275,7 +280,7 @@ class Guard:
             return None
         if self.stopping.is_set():
             raise draining(self.limits)
-        who = self._authenticate(metadata)
+        who = self._authenticate(metadata, this.peer)
         if not isinstance(who, Caller):
             return who
         self._let_in(this, who)

@@ -10,7 +10,8 @@ status, and it never ends: it would hold up each shutdown for the whole grace.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -18,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
-_LOOK_S = 0.5  # how often a Watch looks at dependencies: they are asked, they do not tell
+_LOOK_S = 0.5  # how often dependencies are looked at while there are watches: they are asked, they do not tell
 
 _pb2: Any = health_pb2  # the type stubs are older than List
 _Status = health_pb2.HealthCheckResponse
@@ -33,6 +34,9 @@ class Health(health_pb2_grpc.HealthServicer):
         self._watched: Callable[[], dict[str, bool]] = dict
         self._changed = asyncio.Event()
         self._final = False
+        self._told: dict[str, bool] = {}  # of dependencies, what watchers were told last
+        self._watchers = 0
+        self._looking: asyncio.Task[None] | None = None
 
     def depends(self, on: str, is_there: Callable[[], bool]) -> None:
         """From now on no service serves unless `is_there` says so; it is listed under the name `on`."""
@@ -52,9 +56,7 @@ class Health(health_pb2_grpc.HealthServicer):
             if service not in self._serving:
                 raise KeyError(service)
             self._serving[service] = serving
-        # Watchers hold the old event: it wakes them, and they wait for the new one next.
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._wake()
 
     def finish(self) -> None:
         """Reports NOT_SERVING for good: the server drains."""
@@ -70,22 +72,50 @@ class Health(health_pb2_grpc.HealthServicer):
     async def Watch(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802 - as above
         """Sends the status now and after each change; SERVICE_UNKNOWN for an unknown service."""
         last = None
-        while True:
-            changed = self._changed
-            now = self._response(request.service)
-            if now != last:
-                yield now
-                last = now
-            try:
-                async with asyncio.timeout(_LOOK_S if self._needed else None):
-                    await changed.wait()
-            except TimeoutError:
-                pass  # to look at the dependencies
+        with self._looked_after():
+            while True:
+                self._look()
+                changed = self._changed
+                now = self._response(request.service)
+                if now != last:
+                    yield now
+                    last = now
+                await changed.wait()
 
     async def List(self, request: Any, context: Any) -> Any:  # noqa: N802 - as above
         """Answers with every status, the server's own under the empty name, dependencies under theirs."""
         names = [*self._serving, *self._needed, *self._watched()]
         return _pb2.HealthListResponse(statuses={name: self._response(name) for name in names})
+
+    @contextmanager
+    def _looked_after(self) -> Iterator[None]:
+        """One look serves all who watch, however many they are."""
+        self._watchers += 1
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look_on(), name="health")
+        try:
+            yield
+        finally:
+            self._watchers -= 1
+            if not self._watchers and self._looking is not None:
+                self._looking.cancel()
+                self._looking = None
+
+    async def _look_on(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            self._look()
+
+    def _look(self) -> None:
+        now = {name: is_there() for name, is_there in self._needed.items()} | self._watched()
+        if now != self._told:
+            self._told = now
+            self._wake()
+
+    def _wake(self) -> None:
+        # Watchers hold the old event: it wakes them, and they wait for the new one next.
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     def _status(self, name: str) -> bool | None:
         """Whether it serves; None for what is not known."""

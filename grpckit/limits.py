@@ -22,6 +22,10 @@ class Limits:
     client_calls_per_s: float = 5_000.0  # more than a bot needs, less than one server does
     client_burst: float = 10_000.0  # a restart that reads everything at once
     client_streams: int = 2_000  # above a desk's dashboards, below what would shut everybody else out
+    stalled_end_s: float = 5.0  # a stream that is ended while its reader takes nothing is cut off after that
+    # Of one address, of keys that are not valid, the same one within seconds once: a fleet with old ones stays below.
+    failed_keys_per_s: float = 1.0
+    failed_keys_burst: float = 100.0
 
     unary_deadline_s: float = 30.0  # for unary calls that bring no deadline; those would otherwise wait for ever
     overload_retry_s: float = 0.5  # RetryInfo of OVERLOADED: longer than a burst, shorter than a user's patience

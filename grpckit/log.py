@@ -13,7 +13,7 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
-from grpckit.caller import request_id
+from grpckit.caller import request_id, trace_id
 
 LogFormat = Literal["auto", "json", "console"]
 
@@ -29,7 +29,7 @@ def configure(level: str = "INFO", log_format: LogFormat = "auto", stream: TextI
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
     threshold = logging.getLevelNamesMapping()[level.upper()]
     before: list[Any] = [
-        _add_request_id,
+        _add_ids,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -78,10 +78,11 @@ def call_line(
 
     What callers choose, the request id and their name, is escaped and masked like everything else.
     """
+    trace = f'"trace_id": "{traced}", ' if (traced := trace_id()) else ""
     return (
         f'{{"method": "{method}", "code": "{code}", "reason": "{reason}", "ms": {ms}, "messages": {messages}, '
         f'"peer": {_encode(peer)}, "request_id": {_encode(mask(tag))}, "actor": {_encode(mask(actor))}, '
-        f'"event": "call", "level": "{level}", '
+        f'"event": "call", {trace}"level": "{level}", '
         f'"timestamp": "{datetime.now(UTC).isoformat(timespec="microseconds")[:-6]}Z"}}'
     )
 
@@ -93,10 +94,11 @@ def json_lines() -> Callable[[str], None] | None:
     return writes if config["processors"][-1] is _JSON else None
 
 
-def _add_request_id(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    identifier = request_id()
-    if identifier:
+def _add_ids(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if identifier := request_id():
         event.setdefault("request_id", identifier)
+    if trace := trace_id():
+        event.setdefault("trace_id", trace)
     return event
 
 

@@ -6,13 +6,21 @@ import contextlib
 import os
 import secrets
 import stat
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
+import structlog
 from pydantic import SecretStr
 
 from grpckit.errors import StartupError
 
 _MOST_BYTES = 64 * 1024
+_TICK_NS = 1_000_000_000  # two changes may bear the same time: what is younger is read again
+_Stamp: TypeAlias = tuple[int, int, int]
+
+_log = structlog.get_logger("grpckit")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -49,6 +57,53 @@ def secret_of(given: SecretStr, path: Path | None, name: str) -> str:
     if given and path is not None:
         raise StartupError(f"set {name} or {name}_FILE, not both")
     return given.get_secret_value() if path is None else read_secret(path, f"{name}_FILE")
+
+
+class SecretInUse:
+    """A secret in a file that may be replaced while it is used: called, it is the one of now.
+
+    A file that cannot be used changes nothing: the secret before goes on, and the log says why. Raises StartupError
+    when there is none at the start.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path, self._name = path.expanduser(), name
+        self._seen = _stamp(self._path)
+        self._secret = read_secret(path, name)
+
+    def __call__(self) -> str:
+        stamp = _stamp(self._path)
+        if stamp is None or stamp != self._seen:
+            self._renew(stamp)
+        return self._secret
+
+    def _renew(self, stamp: _Stamp | None) -> None:
+        told, self._seen = self._seen is None and stamp is None, stamp
+        try:
+            new = read_secret(self._path, self._name)
+        except StartupError as error:
+            if not told:
+                _log.warning("the new secret cannot be used: going on with the one before", error=str(error))
+        else:
+            if new != self._secret:
+                _log.info("secret renewed", file=str(self._path))
+            self._secret = new
+
+
+def secret_in_use(given: SecretStr, path: Path | None, name: str) -> Callable[[], str]:
+    """The same as `secret_of` for who uses it for long: what gives the secret of now, by the file."""
+    secret = secret_of(given, path, name)
+    return (lambda: secret) if path is None else SecretInUse(path, f"{name}_FILE")
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """What tells a file from the one before; None when it is not there, or may have changed in this very moment."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    settled = time.time_ns() - found.st_ctime_ns > _TICK_NS
+    return (found.st_ctime_ns, found.st_size, found.st_ino) if settled else None
 
 
 def keep_secret(path: Path) -> str:

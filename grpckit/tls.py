@@ -7,6 +7,7 @@ says why. With a client CA callers must present a certificate that it signed (mT
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class Certificate:
         return True
 
     def _stamp(self) -> _Stamp:
-        return tuple((s.st_mtime_ns, s.st_size, s.st_ino) for s in (file.stat() for file in self._files))
+        return _stamp(self._files)
 
     def _read(self) -> Material:
         chain, key, *client_ca = [file.read_bytes() for file in self._files]
@@ -126,21 +127,68 @@ def http_context(served: Certificate | None) -> ssl.SSLContext | None:
     return served.context
 
 
-def channel_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
-    """Credentials to call other services with; None: without TLS. Raises StartupError."""
+class Calling:
+    """The files that other services are called with: the CA of their certificates, and a certificate to present there.
+
+    Raises StartupError when they cannot be used at the start.
+    """
+
+    def __init__(self, ca: Path, chain: Path | None = None, key: Path | None = None) -> None:
+        self._ca, self._chain, self._key = ca, chain, key
+        self._files = [file for file in (ca, chain, key) if file is not None]
+        if key is not None:
+            require_private(key, "TLS_CLIENT_KEY_FILE")
+        try:
+            self._seen = _stamp(self._files)
+            self.credentials = self._read()
+        except (OSError, ssl.SSLError) as error:
+            raise StartupError(f"the TLS files cannot be used: {_why(error)}") from None
+
+    def renew(self) -> bool:
+        """Looks at the files again, if they changed. Returns whether there are new credentials to call with."""
+        try:
+            stamp = _stamp(self._files)
+            if stamp == self._seen:
+                return False
+            credentials = self._read()
+            if _stamp(self._files) != stamp:
+                return False  # they are being written: the next call looks again
+        except (OSError, ssl.SSLError) as error:
+            problem = "the new TLS files cannot be used: calling with the ones before"
+            structlog.get_logger("grpckit").warning(problem, error=_why(error))
+            return False
+        self._seen, self.credentials = stamp, credentials
+        structlog.get_logger("grpckit").info("TLS files to call with renewed", file=str(self._chain or self._ca))
+        return True
+
+    def _read(self) -> grpc.ChannelCredentials:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # says what is wrong; gRPC would only fail to connect
+        context.load_verify_locations(self._ca)
+        if self._chain is not None:
+            context.load_cert_chain(self._chain, self._key, password=lambda: b"")
+        read = [None if file is None else file.read_bytes() for file in (self._ca, self._key, self._chain)]
+        made: grpc.ChannelCredentials = grpc.ssl_channel_credentials(*read)
+        return made
+
+
+def calling(settings: Settings) -> Calling | None:
+    """What to call other services with; None: without TLS. Raises StartupError."""
     ca, chain, key = settings.tls_ca_file, settings.tls_client_cert_file, settings.tls_client_key_file
     if ca is None and chain is None and key is None:
         return None
     if (chain is None) != (key is None) or ca is None:
         raise StartupError("TLS_CLIENT_CERT_FILE and TLS_CLIENT_KEY_FILE go together, and need TLS_CA_FILE")
-    if key is not None:
-        require_private(key, "TLS_CLIENT_KEY_FILE")
-    try:
-        read = [None if file is None else file.read_bytes() for file in (ca, key, chain)]
-    except OSError as error:
-        raise StartupError(f"the TLS files cannot be read: {_why(error)}") from None
-    made: grpc.ChannelCredentials = grpc.ssl_channel_credentials(*read)
-    return made
+    return Calling(ca, chain, key)
+
+
+def channel_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
+    """Credentials to call other services with as the files are now; None: without TLS. Raises StartupError."""
+    found = calling(settings)
+    return None if found is None else found.credentials
+
+
+def _stamp(files: Iterable[Path]) -> _Stamp:
+    return tuple((s.st_mtime_ns, s.st_size, s.st_ino) for s in (file.stat() for file in files))
 
 
 def _why(error: OSError) -> str:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from grpckit.caller import trace_id, traced_as
 from grpckit.errors import StartupError
 from grpckit.version import own_version
 
@@ -88,11 +89,18 @@ class Tracer:
         with self._tracer.start_as_current_span(
             name, context, kind, attributes, record_exception=False, set_status_on_exception=False
         ) as span:
+            before = trace_id()
+            traced_as(self._trace.format_trace_id(span.get_span_context().trace_id))
             try:
                 yield
             except Exception as error:
                 span.set_status(self._trace.StatusCode.ERROR, type(error).__name__)
                 raise
+            finally:
+                if (
+                    kind is not self._trace.SpanKind.SERVER
+                ):  # of a call the task is its own, and its last line comes later
+                    traced_as(before)
 
 
 active: Tracer | None = None

@@ -73,7 +73,7 @@ class PositionApp:
         store = Store(dsn)
         self._ledger = Ledger(store, linger_s=settings.commit_linger_ms / 1000)
         keeper = Keeper(KeyStore(store), secrets)
-        access = Access(keeper)
+        access = Access(keeper, limits=settings.limits)
         try:
             await self._ledger.start()
             if keys_required:

@@ -7,7 +7,9 @@ import functools
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
+import grpc
 import structlog
 from trueup.reconciler.v1 import reconciler_service_pb2
 from trueup.reconciler.v1.reconciler_service_pb2_grpc import add_ReconcilerServiceServicer_to_server
@@ -23,10 +25,11 @@ from grpckit.front import Front
 from grpckit.guard import Guard
 from grpckit.keyed import keyed
 from grpckit.onward import Onward
-from grpckit.secret_file import secret_of
+from grpckit.reopened import reopened
+from grpckit.secret_file import secret_in_use
 from grpckit.server import Service
-from grpckit.tls import channel_credentials
-from reconciler_service import convert_health
+from grpckit.tls import calling
+from reconciler_service import convert_health, peer
 from reconciler_service.allocation import Targets
 from reconciler_service.book import Book
 from reconciler_service.correct import Action
@@ -75,10 +78,11 @@ class ReconcilerApp:
         self._settings = settings
         self._venues = list(opened)
         # Streams have a connection of their own: however many there are, a run can be recorded.
-        key = secret_of(settings.position_key, settings.position_key_file, "POSITION_KEY")
-        peer = channel_credentials(settings)
-        self._calls = keyed(connect(settings.position_address, credentials=peer, interceptors=[Onward()]), key)
-        self._streams = keyed(connect(settings.position_address, credentials=peer, watching=True), key)
+        key = secret_in_use(settings.position_key, settings.position_key_file, "POSITION_KEY")
+        self._calls = keyed(
+            reopened(functools.partial(_dial, settings, interceptors=[Onward()]), calling(settings)), key
+        )
+        self._streams = keyed(reopened(functools.partial(_dial, settings, watching=True), calling(settings)), key)
         book = Book(self._calls)
         desks = [_desk(venue) for venue in self._venues]
         how = rules(settings)
@@ -106,7 +110,8 @@ class ReconcilerApp:
         self.runner.then = self._after
         servicer = ReconcilerServicer(self.runner, book, relay, self._health, shares, resolver, self.is_active)
         service = Service(SERVICES[0], add_ReconcilerServiceServicer_to_server, servicer)
-        self._access = Access(Keeper(self._calls)) if settings.keys_required(settings.reconciler_listen) else None
+        required = settings.keys_required(settings.reconciler_listen)
+        self._access = Access(Keeper(self._calls), limits=settings.limits) if required else None
         clients = Clients(settings.limits) if settings.counts_clients(settings.reconciler_listen) else None
         authenticate = self._access or anonymous
         guard = Guard(translate=translate, authenticate=authenticate, admit=clients, limits=settings.limits)
@@ -225,6 +230,12 @@ async def main(stop: asyncio.Event) -> None:
     finally:
         await app.stop()
         await asyncio.to_thread(tracing.stop)
+
+
+def _dial(
+    settings: ReconcilerSettings, credentials: grpc.ChannelCredentials | None, **options: Any
+) -> grpc.aio.Channel:
+    return connect(settings.position_address, credentials=credentials, service=peer.SERVICE, **options)
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
 from trueup.position.v1 import (
@@ -35,6 +35,10 @@ from trueup.reconciler.v1 import reconciler_service_pb2, reconciler_service_pb2_
 from grpckit.channel import connect, follow
 from grpckit.errors import Pruned, RpcError, from_rpc
 from grpckit.keyed import keyed
+from grpckit.reopened import reopened
+
+if TYPE_CHECKING:
+    from grpckit.tls import Calling
 
 POSITION_ADDRESS = "127.0.0.1:50051"
 RECONCILER_ADDRESS = "127.0.0.1:50052"
@@ -60,9 +64,10 @@ class Unreachable(RpcError):
 class Client:
     """Connects when it is first used; close it, or use it as an async context manager.
 
-    `positions`, `access` and `reconciler` are the stubs of the services; `key` is an API key. Their unary calls get `timeout_s` seconds unless
-    they bring a timeout, and raise RpcError; Unreachable when nobody answers. Nothing is repeated by itself: a write
-    with a request_id may be.
+    `positions`, `access` and `reconciler` are the stubs of the services; `key` is an API key, or what tells it at each
+    call. With `files` in place of `credentials` TLS is by what they hold, also when that changes. Unary calls get
+    `timeout_s` seconds unless they bring a timeout, and raise RpcError; Unreachable when nobody answers. Nothing is
+    repeated by itself: a write with a request_id may be.
     """
 
     def __init__(
@@ -71,16 +76,26 @@ class Client:
         reconciler_address: str = RECONCILER_ADDRESS,
         *,
         credentials: grpc.ChannelCredentials | None = None,
-        key: str = "",
+        files: Calling | None = None,
+        key: str | Callable[[], str] = "",
         timeout_s: float = 30.0,
     ) -> None:
-        def channel(address: str, *, watching: bool = False) -> grpc.aio.Channel:
+        def channel(address: str, service: Any, *, watching: bool = False) -> grpc.aio.Channel:
             calls = [] if watching else [_Calls(address, timeout_s)]
-            return keyed(connect(address, credentials=credentials, watching=watching, interceptors=calls), key)
+
+            def dial(found: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+                known = found or credentials
+                return connect(
+                    address, credentials=known, service=service.full_name, watching=watching, interceptors=calls
+                )
+
+            return keyed(reopened(dial, files), key)
 
         # Streams have connections of their own: reading them slowly holds up no call.
-        self._channels = [channel(position_address), channel(reconciler_address)]
-        self._channels += [channel(position_address, watching=True), channel(reconciler_address, watching=True)]
+        position = position_address, position_service_pb2.DESCRIPTOR.services_by_name["PositionService"]
+        reconciler = reconciler_address, reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"]
+        self._channels = [channel(*position), channel(*reconciler)]
+        self._channels += [channel(*position, watching=True), channel(*reconciler, watching=True)]
         self.positions = position_service_pb2_grpc.PositionServiceStub(self._channels[0])
         self.access = access_service_pb2_grpc.AccessServiceStub(self._channels[0])
         self.reconciler = reconciler_service_pb2_grpc.ReconcilerServiceStub(self._channels[1])

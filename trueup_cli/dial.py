@@ -11,5 +11,5 @@ from trueup_cli.session import secured
 
 def dial(address: str, *, key: str = "") -> grpc.aio.Channel:
     """A channel with the settings' credentials, and their key unless another one is given. Raises StartupError."""
-    credentials, own = secured()
-    return keyed(connect(address, credentials=credentials), key or own)
+    files, own = secured()
+    return keyed(connect(address, credentials=None if files is None else files.credentials), key or own)

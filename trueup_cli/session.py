@@ -7,9 +7,8 @@ import inspect
 import os
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Concatenate, ParamSpec, Self, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, Self, get_type_hints
 
-import grpc
 import typer
 
 from grpckit.errors import RpcError, StartupError
@@ -17,6 +16,9 @@ from trueup_cli import failures
 from trueup_cli.client import POSITION_ADDRESS, RECONCILER_ADDRESS, Client, Unreachable
 from trueup_cli.failures import Failure
 from trueup_cli.output import Output
+
+if TYPE_CHECKING:
+    from grpckit.tls import Calling
 
 P = ParamSpec("P")
 
@@ -30,9 +32,9 @@ class Session:
 
     def __init__(self, position: str, reconciler: str, *, is_json: bool | None) -> None:
         self.position_address, self.reconciler_address = position, reconciler
-        credentials, key = secured()
-        self.credentials, self.has_key = credentials, bool(key)
-        self.client = Client(position, reconciler, credentials=credentials, key=key, timeout_s=_TIMEOUT_S)
+        files, key = secured()
+        self.credentials, self.has_key = None if files is None else files.credentials, bool(key())
+        self.client = Client(position, reconciler, files=files, key=key, timeout_s=_TIMEOUT_S)
         self.out = Output(is_json=is_json)
         self.request_id = ""
 
@@ -114,15 +116,15 @@ def run(talk: Callable[[], Awaitable[int | None]]) -> None:
     raise typer.Exit(code)
 
 
-def secured() -> tuple[grpc.ChannelCredentials | None, str]:
-    """How the services are called: with which credentials and API key, if any. Raises StartupError."""
+def secured() -> tuple[Calling | None, Callable[[], str]]:
+    """How the services are called: with which TLS files, and what tells the API key, if any. Raises StartupError."""
     if not any(os.environ.get(name) for name in _SECURED):
-        return None, ""
-    from grpckit.tls import channel_credentials  # noqa: PLC0415 - as above
+        return None, str
+    from grpckit.tls import calling  # noqa: PLC0415 - as above
     from trueup_cli.settings import CliSettings  # noqa: PLC0415 - as above
 
     settings = CliSettings.load()
-    return channel_credentials(settings), settings.key
+    return calling(settings), settings.key
 
 
 def _address(name: str, given: str, usual: str) -> str:

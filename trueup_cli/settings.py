@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import Field, SecretStr
 
 from grpckit.config import OptionalListenAddress, Settings
-from grpckit.secret_file import secret_of
+from grpckit.secret_file import secret_in_use
 
 SIMULATOR_URL = "http://127.0.0.1:8100"  # of Hyperliquid's simulator, unless told otherwise
 
@@ -25,6 +26,6 @@ class CliSettings(Settings):
     simulator_url: str = Field(default=SIMULATOR_URL, description="The control of a SIMULATED venue.")
 
     @property
-    def key(self) -> str:
-        """The API key; empty for none. Raises StartupError."""
-        return secret_of(self.trueup_key, self.trueup_key_file, "TRUEUP_KEY")
+    def key(self) -> Callable[[], str]:
+        """What tells the API key, as its file is now; empty for none. Raises StartupError."""
+        return secret_in_use(self.trueup_key, self.trueup_key_file, "TRUEUP_KEY")

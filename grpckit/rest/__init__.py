@@ -9,5 +9,5 @@ run once. It knows nothing of what the services are about.
     request, reader       parameters, path and body become the request message
     answer, streams       responses, errors and streams become JSON, NDJSON, server-sent events
     origins               what browsers may do
-    pages, openapi        /docs, /openapi.json, /metrics, /healthz
+    pages, openapi        /docs, /openapi.json, /metrics, /healthz, /livez
 """

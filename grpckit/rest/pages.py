@@ -1,4 +1,4 @@
-"""What the edge serves besides the services' methods: /openapi.json, /docs, /metrics, /healthz."""
+"""What the edge serves besides the services' methods: /openapi.json, /docs, /metrics, /healthz, /livez."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from grpckit.rest.answer import HEADERS, json_response
 from grpckit.rest.limits import EdgeLimits
 from grpckit.rest.openapi import describe
 from grpckit.rest.routes import Routes
-from grpckit.rest.upstream import Upstream
+from grpckit.rest.upstream import UNREACHABLE, Upstream
 
 Page: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -51,13 +51,19 @@ class Health:
         body = {"status": status, "services": services, "dependencies": dependencies}
         return json_response(body, 200 if is_serving else 503)
 
+    async def alive(self, request: web.BaseRequest) -> web.Response:
+        """Answers 200 when every service answers, whatever it says of itself, else 503: what a restart could mend."""
+        answers = await asyncio.gather(*(upstream.health(self._timeout_s) for upstream in self._upstreams))
+        is_alive = all(state != UNREACHABLE for services, _ in answers for state in services.values())
+        return json_response({"status": "ALIVE" if is_alive else UNREACHABLE}, 200 if is_alive else 503)
+
 
 def pages(upstreams: Sequence[Upstream], health: Health, title: str) -> dict[str, Page]:
     """Returns the pages by path. They are made once."""
     routes = Routes(service for upstream in upstreams for service in upstream.services)
     found = {path: _fixed((_FOLDER / name).read_bytes(), kind) for path, name, kind in _DOCS}
     found["/openapi.json"] = _fixed(dumps(describe(routes, title)), "application/json")
-    found["/healthz"] = health.page
+    found["/healthz"], found["/livez"] = health.page, health.alive
     found["/metrics"] = _metrics
     found["/"] = _to_docs
     return found

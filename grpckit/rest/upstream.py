@@ -19,6 +19,7 @@ _pb2: Any = health_pb2  # the type stubs are older than List
 _Status = health_pb2.HealthCheckResponse
 
 Metadata = tuple[tuple[str, str], ...]
+UNREACHABLE = "UNREACHABLE"  # the health of what does not answer
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Upstream:
         try:
             answer = await stub.List(_pb2.HealthListRequest(), timeout=timeout_s)
         except grpc.aio.AioRpcError:
-            return dict.fromkeys(names, "UNREACHABLE"), {}
+            return dict.fromkeys(names, UNREACHABLE), {}
         found = {name: str(_Status.ServingStatus.Name(one.status)) for name, one in sorted(answer.statuses.items())}
         services = {name: found.get(name, "SERVICE_UNKNOWN") for name in names}
         # A service of the contracts that is not served here is in neither.

@@ -13,9 +13,9 @@ import grpc
 import structlog
 from trueup.types.v1 import rules_pb2
 
-from grpckit.access import Grant, Identified
+from grpckit.access import Grant, Identified, id_in
 from grpckit.errors import RpcError
-from position_service.keys.key import ALWAYS, ROOT, Key, Secret, Terms, digest_of, id_in, new_id, new_secret
+from position_service.keys.key import ALWAYS, ROOT, Key, Secret, Terms, digest_of, new_id, new_secret
 from position_service.keys.store import KeyStore, NameTaken
 
 _AGAIN_S = 0.05  # strangers can make us look into the table for keys of other replicas, together and not more often

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-PREFIX = "trueup"
+from grpckit.access import PREFIX
+
 ROOT = "root"  # the id and the name of the key that is a setting
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)  # when that one was made
 PEPPER_BYTES = 32
@@ -99,13 +100,6 @@ def new_id() -> str:
 def new_secret(key_id: str) -> Secret:
     """A secret for a key."""
     return Secret(key_id, f"{PREFIX}_{key_id}_{secrets.token_urlsafe(_SECRET_BYTES)}")
-
-
-def id_in(text: str) -> str:
-    """The identifier in a key as it was presented; empty when it is not made like one."""
-    prefix, _, rest = text.partition("_")
-    key_id, separator, secret = rest.partition("_")
-    return key_id if prefix == PREFIX and separator and secret else ""
 
 
 def digest_of(pepper: bytes, secret: str, terms: Terms) -> bytes:

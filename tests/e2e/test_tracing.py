@@ -92,6 +92,12 @@ def test_one_trace_from_the_rest_call_to_the_commit(pair: Trio, collector: Colle
     assert names(spans) == [("position", "open"), ("position", "OpenPosition"), ("position", "commit")]
     parents = [span.parent_span_id.hex() for _, span in spans]
     assert parents == ["b7ad6b7169203331", *(span.span_id.hex() for _, span in spans[:-1])]
+    (line,) = (
+        one
+        for one in pair.log("position")
+        if one.get("method", "").endswith("/OpenPosition") and one["trace_id"] == CALLER
+    )
+    assert line["code"] == "OK"
 
 
 def test_one_trace_from_the_push_to_the_drift_on_the_stream(pair: Trio, collector: Collector):
@@ -116,6 +122,9 @@ def test_one_trace_from_the_push_to_the_drift_on_the_stream(pair: Trio, collecto
     assert attributes == {"trueup.run_id": event["drift"]["run_id"]}
     assert by_name["RecordRun"].parent_span_id == run.span_id
     assert by_name["drift on the stream"].start_time_unix_nano >= by_name["RecordRun"].start_time_unix_nano
+    told = {name: [one.get("trace_id") for one in pair.log(name)] for name in ("position", "reconciler")}
+    assert trace_id in told["position"], "where the run was recorded"
+    assert None in told["reconciler"], "what is of no call and no run has no trace"
 
 
 def test_switched_off_nothing_of_it_is_imported():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from trueup.position.v1 import position_service_pb2 as pb
 from trueup.types.v1 import drift_pb2
 
 from grpckit.errors import RpcError, StartupError
+from grpckit.limits import Limits
 from position_service.app import PositionApp
 from position_service.settings import PositionSettings
 from tests.access_matrix import IDS, POSITION, SCOPES, WHOLE, accounts_in, answer, request_of, scope_of
@@ -389,3 +391,16 @@ async def test_the_counts_of_a_run_of_several_accounts_are_nobodys_own(world):
     seen = (await Client(world.channel, world.keys["read"]).call("GetRun", run_id=run.run_id)).run
     assert [check.account for check in seen.checks] == ["main"]
     assert (seen.positions_compared, seen.confirmed, len(seen.equity)) == (0, 0, 0)
+
+
+async def test_who_guesses_has_to_wait_and_nobody_else_has(start_position):
+    limits = Limits(failed_keys_burst=3, failed_keys_per_s=0.01)
+    root = Client((await start_position(**KEYS, limits=limits)).channel, ROOT)
+    created = await made(root)
+    for guess in ("a", "b", "trueup_c_d"):
+        assert (await using(root, guess).refused("GetPosition", symbol="BTC")).reason == "NO_CREDENTIALS"
+    told = await using(root, "e").refused("GetPosition", symbol="BTC")
+    assert (told.code.name, told.reason) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED")
+    assert 0 < told.retry_after_s <= 100
+    # Never seen before, and from the same address; within seconds of being made it is known that there is such a key.
+    await eventually(functools.partial(using(root, created.key).call, "ListPositions"))

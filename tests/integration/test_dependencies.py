@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -11,9 +13,9 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import REGISTRY
 
-from grpckit.channel import watch
+from grpckit.channel import connect, watch
 from tests.database_proxy import proxied
-from tests.position_client import Client
+from tests.position_client import Client, eventually
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE = "trueup.position.v1.PositionService"
@@ -33,6 +35,42 @@ async def test_without_its_database_the_process_lives_and_its_services_do_not_se
     told = [one.get("error", "") for one in logs if one["event"].startswith("database ")]
     assert told[-1] == "", "the last word is that it answers again"
     assert all(one != other for one, other in pairwise(told)), "what does not change is told once"
+
+
+async def test_a_replica_without_its_database_gets_no_calls(
+    database: str, start_position: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("position_service.ledger.ledger.REACHABLE_S", 1.0)
+    async with proxied(database) as proxy:
+        cut_off, other = await start_position(database_url=proxy.dsn), await start_position()
+        both = f"ipv4:127.0.0.1:{cut_off.port},127.0.0.1:{other.port}"
+        async with connect(both, service=SERVICE) as channel:
+            client, numbers = Client(channel), itertools.count()
+
+            async def all_is_written() -> bool:
+                """Taking turns, half of these would reach the one that cannot write: it says so, after trying for long."""
+                for number in itertools.islice(numbers, 20):
+                    try:
+                        async with asyncio.timeout(3):
+                            await client.open(f"S{number}")
+                    except TimeoutError:
+                        return False
+                return True
+
+            stub = health_pb2_grpc.HealthStub(cut_off.channel)
+
+            async def says(status: Any) -> bool:
+                return (await stub.Check(health_pb2.HealthCheckRequest(service=SERVICE))).status == status
+
+            assert await all_is_written()
+            proxy.is_open.clear()
+            proxy.drop_all()
+            await eventually(partial(says, NOT_SERVING))
+            await eventually(all_is_written)
+            proxy.is_open.set()
+            await eventually(partial(says, SERVING))
+            await other.stop()
+            await eventually(all_is_written)
 
 
 async def _outage(database: str, start_position: Any) -> None:

@@ -75,6 +75,12 @@ async def refused(call) -> RpcError:
     return from_rpc(caught.value)
 
 
+async def rest(call) -> None:
+    """Reads what is left of a stream."""
+    while await call.read() is not grpc.aio.EOF:
+        pass
+
+
 def raising(error):
     def get(_request):
         raise error
@@ -401,7 +407,7 @@ async def test_cancellation_reaches_the_handler_and_is_observed():
 
 @pytest.mark.parametrize("scopes", [None, frozenset({1})])
 async def test_the_caller_is_known_in_unary_calls_and_streams(scopes):
-    def authenticate(metadata):
+    def authenticate(metadata, _peer):
         return Caller(dict(metadata)["x-actor"], scopes)
 
     actors = []
@@ -447,7 +453,7 @@ async def test_a_service_that_may_do_everything_speaks_for_others(scopes, named,
         seen.append((caller().actor, on_behalf(), on_behalf("policy:SIDE")))
         return pb.GetPositionResponse()
 
-    async with served(doing(get=get), authenticate=lambda _: Caller("service", scopes)) as (stub, _, _):
+    async with served(doing(get=get), authenticate=lambda *_: Caller("service", scopes)) as (stub, _, _):
         await stub.GetPosition(pb.GetPositionRequest(), metadata=[(ON_BEHALF_OF, named)])
     assert seen == [(actor, ((ON_BEHALF_OF, actor),), ((ON_BEHALF_OF, "policy:SIDE"),))]
 
@@ -463,7 +469,7 @@ def test_outside_of_a_call_nobody_is_calling():
 
 
 async def test_a_caller_without_the_scope_is_refused():
-    async with served(Servicer(), authenticate=lambda _: Caller("reader", frozenset({1}))) as (stub, _, _):
+    async with served(Servicer(), authenticate=lambda *_: Caller("reader", frozenset({1}))) as (stub, _, _):
         await stub.GetPosition(pb.GetPositionRequest())
         got = await refused(stub.RecordFills(pb.RecordFillsRequest()))
     assert (got.code, got.reason, got.metadata) == (
@@ -474,7 +480,7 @@ async def test_a_caller_without_the_scope_is_refused():
 
 
 async def test_strangers_learn_nothing_before_they_are_known():
-    def authenticate(_metadata):
+    def authenticate(_metadata, _peer):
         raise RpcError(grpc.StatusCode.UNAUTHENTICATED, "NO_CREDENTIALS", "no valid key")
 
     async with served(Servicer(), authenticate=authenticate) as (stub, _, channel):
@@ -490,7 +496,7 @@ NO_KEY = RpcError(grpc.StatusCode.UNAUTHENTICATED, "NO_CREDENTIALS", "no valid k
 async def test_a_caller_may_have_to_be_looked_up(answer):
     asked = []
 
-    async def look_up(metadata):
+    async def look_up(metadata, _peer):
         asked.append(dict(metadata)["x-api-key"])
         await asyncio.sleep(0)
         if isinstance(answer, RpcError):
@@ -520,7 +526,7 @@ async def test_a_stream_ends_when_its_caller_is_no_longer_welcome():
         yield pb.WatchPositionsResponse(revision=1)
         await asyncio.Event().wait()
 
-    def authenticate(metadata):
+    def authenticate(metadata, _peer):
         return Caller("bot", client=dict(metadata)["x-api-key"])
 
     async with served(doing(stream=stream), authenticate=authenticate) as (stub, guard, _):
@@ -535,13 +541,41 @@ async def test_a_stream_ends_when_its_caller_is_no_longer_welcome():
         kept.cancel()
 
 
+async def test_a_stream_that_is_ended_while_nobody_reads_it_is_cut_off():
+    large = pb.WatchPositionsResponse(events=[{"reason": "x" * 1_000_000}]).SerializeToString()
+    sent, closed = 0, asyncio.Event()
+
+    async def stream(_request):
+        nonlocal sent
+        try:
+            while True:
+                yield large
+                sent += 1
+        finally:
+            closed.set()
+
+    limits = Limits(stalled_end_s=0.01)
+    async with served(doing(stream=stream), limits=limits) as (stub, guard, _):
+        call = stub.WatchPositions(pb.WatchPositionsRequest())
+        await call.read()
+        before = -1
+        while sent != before:  # until the network takes no more; gone on too early, it would only see less
+            before = sent
+            await asyncio.sleep(0.3)
+        guard.end_streams(lambda _: NO_KEY)
+        await asyncio.wait_for(closed.wait(), 20)
+        await eventually(lambda: guard.in_flight["stream"] == 0)
+        got = await refused(rest(call))
+        assert (got.code, got.reason) == (NO_KEY.code, NO_KEY.reason)
+
+
 async def test_who_is_known_may_still_be_refused():
     async def stream(_request):
         yield pb.WatchPositionsResponse(revision=1)
         await asyncio.Event().wait()
 
     limits = Limits(client_calls_per_s=0.001, client_burst=4, client_streams=1)
-    who = {"authenticate": lambda metadata: Caller("b", client=dict(metadata).get("x-api-key", ""))}
+    who = {"authenticate": lambda metadata, _: Caller("b", client=dict(metadata).get("x-api-key", ""))}
     async with served(doing(stream=stream), admit=Clients(limits), limits=limits, **who) as (stub, guard, _):
         first = watch(stub.WatchPositions(pb.WatchPositionsRequest()))
         await anext(first)
@@ -564,7 +598,7 @@ async def test_a_caller_of_some_accounts_names_no_others():
         yield pb.WatchPositionsResponse(revision=1)
 
     who = Caller("bot", None, frozenset({"main", "desk"}))
-    async with served(doing(stream=stream), authenticate=lambda _: who) as (stub, _, _):
+    async with served(doing(stream=stream), authenticate=lambda *_: who) as (stub, _, _):
         await stub.GetPosition(pb.GetPositionRequest(account="main"))
         await stub.GetPosition(pb.GetPositionRequest())  # for the service to say what this means
         got = await refused(stub.GetPosition(pb.GetPositionRequest(account="other")))
@@ -599,7 +633,7 @@ async def test_accounts_are_passed_on(own, named, left):
         return pb.GetPositionResponse()
 
     who = Caller("bot", None, None if own is None else frozenset(own))
-    async with served(doing(get=get), authenticate=lambda _: who) as (stub, _, _):
+    async with served(doing(get=get), authenticate=lambda *_: who) as (stub, _, _):
         await stub.GetPosition(pb.GetPositionRequest(), metadata=[(FOR_ACCOUNTS, named)])
     assert seen == (["main"] if "main" in left else []) + [left, ",".join(sorted(left))]
 
@@ -651,7 +685,7 @@ async def test_broken_metrics_break_no_answer():
 
 async def test_one_log_line_a_call_and_quiet_reads():
     with structlog.testing.capture_logs() as logs:
-        async with served(Servicer(), authenticate=lambda _: Caller("bot-7")) as (stub, _, _):
+        async with served(Servicer(), authenticate=lambda *_: Caller("bot-7")) as (stub, _, _):
             await stub.GetPosition(pb.GetPositionRequest())
             await refused(
                 stub.RecordFills(pb.RecordFillsRequest(fills=[pb.Fill()]), metadata=(("x-request-id", "abc"),))

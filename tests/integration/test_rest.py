@@ -97,7 +97,7 @@ class Edge:
         self.port = 0
         self.session: aiohttp.ClientSession
 
-    def authenticate(self, metadata: Any) -> Any:
+    def authenticate(self, metadata: Any, peer: str) -> Any:
         self.metadata = dict(metadata)
         return ANONYMOUS
 
@@ -309,6 +309,14 @@ async def test_a_service_that_is_gone_is_503_and_unhealthy() -> None:
         assert body["message"] == "trueup.position.v1.PositionService does not answer"
         status, body, _ = await edge.ask("GET", "/healthz")
         assert (status, set(body["services"].values())) == (503, {"UNREACHABLE"})
+        assert (await edge.ask("GET", "/livez"))[:2] == (503, {"status": "UNREACHABLE"})
+
+
+async def test_a_service_that_does_not_serve_is_alive() -> None:
+    async with served() as edge:
+        edge.grpc.set_serving(serving=False)
+        assert (await edge.ask("GET", "/healthz"))[0] == 503
+        assert (await edge.ask("GET", "/livez"))[:2] == (200, {"status": "ALIVE"})
 
 
 async def test_credentials_are_forwarded_and_bytes_that_cannot_be_are_refused() -> None:

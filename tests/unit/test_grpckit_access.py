@@ -10,6 +10,7 @@ import pytest
 from grpckit.access import Access, Grant, Identified, presented
 from grpckit.caller import Caller
 from grpckit.errors import RpcError
+from grpckit.limits import Limits
 
 BOT = Grant("k", "bot", frozenset({1}), frozenset({"main"}))
 AWAY = RpcError(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", "away")
@@ -148,3 +149,34 @@ async def test_who_cannot_be_asked_about_is_refused_before_a_revocation_is_misse
     await access.refresh()
     assert access.objection(who) is None
     assert await came(access) == who
+
+
+async def test_who_guesses_is_told_to_wait_and_the_keeper_is_not_asked(keeper: Keeping):
+    keeper.known["trueup_k_right"] = Identified(BOT, 0)
+    access = Access(keeper, limits=Limits(failed_keys_per_s=1, failed_keys_burst=2), clock=lambda: keeper.now)
+    await access.refresh()
+
+    async def said(key: str, peer: str = "ipv4:10.0.0.1:1") -> str:
+        try:
+            who = access([("x-api-key", key)], peer)
+            return (who if isinstance(who, Caller) else await who).actor
+        except RpcError as error:
+            return error.reason
+
+    assert await said("secret") == "bot/k"
+    assert [await said(f"guess-{number}") for number in range(4)] == ["NO_CREDENTIALS"] * 2 + ["RATE_LIMITED"] * 2
+    assert await said("trueup_nobody_x") == "RATE_LIMITED"
+    assert [await said("guess-0") for _ in range(9)] == ["NO_CREDENTIALS"] * 9, "the same again is no guess"
+    assert keeper.asked == ["secret", "guess-0", "guess-1"]
+    # Nobody behind the same address pays for it: who is known, who has a key of those that are there; nor anybody else.
+    assert [await said("secret", "ipv4:10.0.0.1:2"), await said("trueup_k_right")] == ["bot/k"] * 2
+    assert await said("guess-5", "ipv4:10.0.0.2:1") == "NO_CREDENTIALS"
+    # A key that is there is guessed at no longer than others.
+    assert [await said(f"trueup_k_{n}") for n in range(3)] == ["NO_CREDENTIALS"] * 2 + ["RATE_LIMITED"]
+    keeper.now += 1
+    assert [await said("guess-6"), await said("guess-7")] == ["NO_CREDENTIALS", "RATE_LIMITED"]
+
+
+async def test_no_key_and_a_keeper_that_is_away_are_no_guesses(access: Access, keeper: Keeping):
+    keeper.is_away = True
+    assert {await refused(access, f"new-{number}") for number in range(300)} == {"STORE_UNAVAILABLE"}

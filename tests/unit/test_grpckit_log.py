@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import io
 import json
 import logging
@@ -58,6 +59,22 @@ def test_the_line_of_a_call_is_what_the_logger_would_write(lines):
     assert len(slow.pop("timestamp")) == len(quick.pop("timestamp")) == len("2026-01-01T00:00:00.000000Z")
     assert slow == quick
     assert "***" in quick["request_id"]
+
+
+def test_with_a_trace_each_line_names_it(lines):
+    read = lines()
+
+    def work() -> None:
+        caller.traced_as("0af7651916cd43dd8448eb211c80319c")
+        structlog.get_logger("x").info("anything")
+        write = log.json_lines()
+        assert write is not None
+        write(log.call_line("info", "m", "OK", "", 1.0, 0, "p", "", "a"))
+
+    contextvars.copy_context().run(work)
+    structlog.get_logger("x").info("afterwards")
+    told = [json.loads(line).get("trace_id") for line in read()]
+    assert told == ["0af7651916cd43dd8448eb211c80319c"] * 2 + [None]
 
 
 def test_people_get_the_lines_of_calls_as_text_too(lines):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from grpckit import secret_file
 from grpckit.errors import StartupError
-from grpckit.secret_file import keep_secret, read_secret, secret_of, write_private
+from grpckit.secret_file import SecretInUse, keep_secret, read_secret, secret_in_use, secret_of, write_private
 from position_service.keys.secrets import PEPPER_FILE, ROOT_KEY_FILE, load_secrets
 from position_service.settings import PositionSettings
 
@@ -90,3 +92,48 @@ def test_the_embedded_database_has_its_own_pepper_and_where_keys_are_needed_a_ro
     assert {file.name for file in tmp_path.iterdir()} == {PEPPER_FILE, ROOT_KEY_FILE}
     assert strict.root_key not in repr(strict)
     assert strict.pepper.decode() not in repr(strict)
+
+
+def test_a_secret_in_use_is_the_one_in_the_file(file: Path, tmp_path: Path):
+    using = SecretInUse(file, "X_FILE")
+    assert using() == CANARY
+
+    def replaced(text: str, mode: int = 0o600) -> str:
+        new = tmp_path / "new"
+        new.write_text(text)
+        new.chmod(mode)
+        new.replace(file)
+        return using()
+
+    assert replaced("second\n") == "second"
+    assert replaced("", 0o600) == replaced("third", 0o644) == "second"  # what cannot be used changes nothing
+    file.chmod(0o600)
+    assert using() == "third"
+    file.unlink()
+    assert using() == using() == "third"
+    for text in ("fourth", "fifth!"):  # in place, of one length, and as fast as files tell time
+        file.touch(0o600)
+        file.write_text(text)
+        assert using() == text
+    os.utime(file, (1, 1))
+    file.write_text("sixth!")
+    os.utime(file, (1, 1))
+    assert using() == "sixth!"
+
+
+def test_a_secret_in_use_is_not_read_at_every_use(file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(secret_file, "_TICK_NS", -1)
+    using, read = SecretInUse(file, "X_FILE"), []
+    monkeypatch.setattr(secret_file, "read_secret", lambda *given: read.append(given) or "again")
+    assert [using() for _ in range(3)] == [CANARY] * 3
+    file.chmod(0o400)
+    assert [using() for _ in range(3)] == ["again"] * 3
+    assert len(read) == 1
+
+
+def test_a_secret_that_is_given_stays(file: Path):
+    assert secret_in_use(SecretStr("given"), None, "X")() == "given"
+    assert secret_in_use(SecretStr(""), None, "X")() == ""
+    assert secret_in_use(SecretStr(""), file, "X")() == CANARY
+    with pytest.raises(StartupError, match="X_FILE: cannot read"):
+        secret_in_use(SecretStr(""), file.with_name("none"), "X")

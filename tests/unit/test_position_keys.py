@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from position_service.keys.key import Key, Terms, digest_of, id_in, new_id, new_secret
+from grpckit.access import id_in
+from position_service.keys.key import Key, Terms, digest_of, new_id, new_secret
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
