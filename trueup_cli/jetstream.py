@@ -1,7 +1,8 @@
 """One stream of NATS JetStream, written in order and without doubles. Needs the extra: pip install 'trueup[nats]'.
 
 Every message says in its headers up to which revision each kind of event is in the stream, itself included. So the last
-message alone tells where to go on, also when one kind has been quiet for longer than messages are kept.
+message alone tells where to go on, also when one kind has been quiet for longer than messages are kept. Each is written
+behind the message that its writer has seen as the last one, or not at all: two writers cannot both go on from there.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from nats.js.errors import NotFoundError
 _STORED = "Trueup-Stored-"
 _CONNECT_S = 5
 _PUBLISH_S = 2.0
+_BACKOFF_S = 0.1
 _MOST_BACKOFF_S = 10.0
+_WRITTEN_MEANWHILE = {10071, 10164}  # JetStream's numbers for "wrong last sequence"
 
 
 class JetStreamError(Exception):
@@ -50,6 +53,7 @@ class Stream:
         self._note = note
         self.after: dict[str, int] = {}  # by kind: all up to here is stored
         self._turn = asyncio.Lock()  # one message at a time, or headers would not tell the order
+        self._sequence: int | None = None  # where the stream ends; None: to be asked
         self._client: Client | None = None
         self._stream: JetStreamContext
 
@@ -105,36 +109,55 @@ class Stream:
 
         Raises JetStreamError when all there was is gone: where to go on cannot be told then.
         """
+        found = await self._told_by_the_last()
+        if not found and (await self._stream.stream_info(self._name)).state.last_seq:
+            raise JetStreamError(
+                f"the stream {self._name} has no messages any more: say where to go on with --after-revision"
+            )
+        return found
+
+    async def _told_by_the_last(self) -> dict[str, int]:
         try:
             message = await self._stream.get_last_msg(self._name, f"{self._prefix}.>")
         except NotFoundError:
-            if (await self._stream.stream_info(self._name)).state.last_seq:
-                raise JetStreamError(
-                    f"the stream {self._name} has no messages any more: say where to go on with --after-revision"
-                ) from None
             return {}
         headers = (message.headers or {}).items()
         return {name.removeprefix(_STORED): int(value) for name, value in headers if name.startswith(_STORED)}
 
     async def publish(self, letter: Letter) -> None:
-        """Store a message, however long it takes.
+        """See that a message is stored, by us or by another relay, however long it takes.
 
-        When an answer is lost, the stream itself says whether the message is there: no outage is too long for that.
+        It is only taken when the stream ends where we believe; when somebody else has written, or an answer was lost,
+        the stream itself says what is there: no outage is too long for that, and any number of relays store it once.
         """
         async with self._turn:
-            now = self.after | {letter.kind: letter.revision}
-            headers = {f"{_STORED}{kind}": str(revision) for kind, revision in now.items()}
-            headers[Header.MSG_ID.value] = str(letter.revision)
-            backoff_s, unsure = 0.1, False
+            backoff_s = _BACKOFF_S
             while True:
                 try:
-                    if not (unsure and (await self.stored()).get(letter.kind, 0) >= letter.revision):
-                        await self._stream.publish(letter.subject, letter.body, stream=self._name, headers=headers)
+                    await self._store(letter)
                 except (Error, OSError, TimeoutError) as error:
-                    unsure = True
+                    self._sequence = None
+                    if getattr(error, "err_code", None) in _WRITTEN_MEANWHILE:
+                        continue
                     self._note(f"revision {letter.revision} is not stored yet ({type(error).__name__}): trying again")
                     await asyncio.sleep(backoff_s)
                     backoff_s = min(2 * backoff_s, _MOST_BACKOFF_S)
                 else:
-                    self.after = now
                     return
+
+    async def _store(self, letter: Letter) -> None:
+        if self._sequence is None:
+            # In this order: what is written in between makes the number too small, and is looked at again.
+            sequence = (await self._stream.stream_info(self._name)).state.last_seq
+            for kind, revision in (await self._told_by_the_last()).items():
+                self.after[kind] = max(revision, self.after.get(kind, 0))
+            self._sequence = sequence
+        if self.after.get(letter.kind, 0) >= letter.revision:
+            return
+        now = self.after | {letter.kind: letter.revision}
+        headers = {f"{_STORED}{kind}": str(revision) for kind, revision in now.items()}
+        headers[Header.MSG_ID.value] = str(letter.revision)
+        headers[Header.EXPECTED_LAST_SEQUENCE.value] = str(self._sequence)
+        done = await self._stream.publish(letter.subject, letter.body, stream=self._name, headers=headers)
+        self._sequence = None if done.duplicate else done.seq
+        self.after = now

@@ -1,6 +1,7 @@
 """`trueup relay`: every committed event onto a NATS JetStream, each once, in order, across restarts of everything.
 
-Where it goes on is read back from the stream itself, so it keeps nothing: kill it at any moment, start it elsewhere.
+Where it goes on is read back from the stream itself, so it keeps nothing: kill it at any moment, start it elsewhere, run
+two at once so that one goes on when the other's machine is gone.
 Positions and drifts are relayed side by side; each of the two is in the order of its revisions.
 """
 
@@ -55,7 +56,7 @@ async def relay(
     """Publish each committed event to NATS JetStream, once and in order, until Ctrl-C; across restarts of everything.
 
     Subjects are trueup.positions.ACCOUNT.TYPE and trueup.drifts.ACCOUNT.KIND, bodies the contract's PositionEvent and
-    DriftEvent as JSON; the message id is the revision. It goes on after the last revision in the stream; run one.
+    DriftEvent as JSON; the message id is the revision. It goes on after the last revision in the stream. Any number may run.
 
     Example: trueup relay --nats-url nats://127.0.0.1:4222
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import signal
 import sys
@@ -75,7 +76,9 @@ async def stored(server: Server, last: int) -> list[tuple[str, int, dict[str, An
 
         async def messages() -> list[tuple[str, int, dict[str, Any]]]:
             state = (await stream.stream_info(STREAM)).state
-            found = [await stream.get_msg(STREAM, seq=number) for number in range(state.first_seq, state.last_seq + 1)]
+            found = [
+                await stream.get_msg(STREAM, seq=number) for number in range(state.first_seq or 1, state.last_seq + 1)
+            ]
             return [(m.subject or "", int((m.headers or {})["Nats-Msg-Id"]), json.loads(m.data or b"")) for m in found]
 
         async with asyncio.timeout(60):
@@ -167,6 +170,56 @@ async def test_whoever_is_killed_nothing_is_lost_or_doubled(
     finally:
         trading.cancel()
         await asyncio.to_thread(relay.stop, signal.SIGKILL)
+
+
+async def test_two_at_once_store_each_event_once(client: Client, server: Server, cli: CommandLine, database: str):
+    """Nothing but where the stream ends keeps them apart: ids are forgotten at once. Each is killed, the other goes on."""
+    connection = await nats.connect(server.url)
+    await connection.jetstream().add_stream(StreamConfig(STREAM, subjects=["trueup.>"], duplicate_window=0.1))
+    await connection.close()
+    relays = [cli.started("relay"), cli.started("relay")]
+    numbers = itertools.count(1)
+
+    async def trade(events: int) -> int:
+        for number in itertools.islice(numbers, events):
+            await client.open(f"S{number}")
+            if number % 5 == 0:
+                await client.call("RecordRun", run=a_run(number), findings=[a_finding(symbol=f"V{number}")])
+        return await check_ledger(database)
+
+    try:
+        for _ in range(2):
+            each_once_and_in_order(await stored(server, last := await trade(40)), last)
+            await asyncio.to_thread(relays.pop(0).stop, signal.SIGKILL)
+            each_once_and_in_order(await stored(server, last := await trade(20)), last)
+            relays.append(cli.started("relay"))
+    finally:
+        for relay in relays:
+            await asyncio.to_thread(relay.stop, signal.SIGKILL)
+
+
+async def test_who_is_behind_stores_nothing_twice(server: Server):
+    def told(revision: int, kind: str = "positions") -> Letter:
+        return Letter(kind, revision, f"trueup.{kind}.main.any", b"{}")
+
+    notes: list[str] = []
+    async with (
+        Stream(server.url, STREAM, "trueup", notes.append) as one,
+        Stream(server.url, STREAM, "trueup", notes.append) as other,
+    ):
+        inner = one._stream
+        await inner.update_stream((await inner.stream_info(STREAM)).config.evolve(duplicate_window=0.1))
+        await other.publish(told(5))
+        for letter in (told(5), told(7), told(8, "drifts")):
+            await one.publish(letter)
+        await asyncio.sleep(0.3)  # longer than the stream knows ids
+        for letter in (told(7), told(8, "drifts"), told(9)):
+            await other.publish(letter)
+        await one.publish(told(9))
+        assert (await inner.stream_info(STREAM)).state.messages == 4
+        for known in (one, other):
+            assert await known.stored() == {"positions": 9, "drifts": 8}
+    assert notes == [], "that somebody else has written is nothing to tell"
 
 
 async def test_an_answer_that_is_lost_is_looked_for_in_the_stream(server: Server, monkeypatch: pytest.MonkeyPatch):
