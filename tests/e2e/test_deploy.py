@@ -26,6 +26,7 @@ from position_service.settings import PositionSettings
 from reconciler_service.app import SERVICES as RECONCILER
 from reconciler_service.settings import ReconcilerSettings
 from tests.e2e.processes import ROOT
+from trueup_cli.settings import CliSettings
 
 DEPLOY = ROOT / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -68,7 +69,8 @@ def environments() -> list[Any]:
 @pytest.mark.parametrize(("name", "given"), environments())
 def test_settings_exist_and_are_valid(name: str, given: dict[str, str], monkeypatch: pytest.MonkeyPatch):
     known = {line.split()[0] for line in describe(SETTINGS[name]).splitlines() if re.match(r"  [A-Z]", line)}
-    assert set(given) <= known | {"HYPERLIQUID_KEY"}
+    of_trueup = {field.upper() for field in CliSettings.model_fields}  # which runs beside the services
+    assert set(given) <= known | of_trueup | {"HYPERLIQUID_KEY"}
     for variable, value in given.items():
         if not value.startswith("${"):
             monkeypatch.setenv(variable, value)
@@ -76,7 +78,9 @@ def test_settings_exist_and_are_valid(name: str, given: dict[str, str], monkeypa
     assert settings.log_format == "json"
     listens = Listen.parse(given[LISTEN[name]])
     assert listens.port == {"position": 50051, "reconciler": 50052}[name]
-    assert listens.loopback or given["INSECURE"] == "true", "it would refuse to start"
+    assert settings.keys_required(given[LISTEN[name]]), "keys are wanted everywhere, on loopback too"
+    assert not settings.insecure
+    assert listens.loopback or {"TLS_CERT_FILE", "TLS_KEY_FILE"} <= set(given), "it would refuse to start"
 
 
 def test_dockerfile_copies_what_is_there_and_runs_what_exists():
@@ -146,7 +150,8 @@ def test_compose_mounts_what_is_there():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             path = (DEPLOY / source).resolve()
-            assert source in COMPOSE["volumes"] or path.exists() or path == built, volume
+            made = path == built or path.is_relative_to(DEPLOY / "secrets")
+            assert source in COMPOSE["volumes"] or path.exists() or made, volume
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), name
         for needed in service.get("depends_on", []):
@@ -187,10 +192,11 @@ def test_kubernetes_probes_ports_and_names_belong_together():
             == int(pod["metadata"]["annotations"]["prometheus.io/port"])
         )
         assert {one["name"]: one["port"] for one in services[name]["ports"]} == ports
-        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-            assert container[probe]["grpc"]["port"] == ports["grpc"]
-        assert "service" not in container["livenessProbe"]["grpc"], "a restart mends no dependency"
-        assert container["readinessProbe"]["grpc"]["service"] in NAMES
+        probes = [container[probe]["httpGet"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")]
+        assert {(one["port"], one["scheme"]) for one in probes} == {("http", "HTTPS")}
+        assert [one["path"] for one in probes] == ["/livez", "/livez", "/healthz"], "a restart mends no dependency"
+        assert pod["metadata"]["annotations"]["prometheus.io/scheme"] == "https"
+        assert pod["spec"]["securityContext"]["fsGroup"], "secrets are root's, for the group to read"
         assert container["command"] == ["python", "-m", MODULES[name]]
         grace = SETTINGS[name].model_fields["drain_grace"].default + 5  # DRAIN_WAIT off loopback
         assert pod["spec"]["terminationGracePeriodSeconds"] > grace
@@ -210,15 +216,16 @@ def test_kubernetes_takes_them():
 
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl")
-def test_kustomize_builds_them():
-    command = ["kubectl", "kustomize", str(DEPLOY / "kubernetes")]
+@pytest.mark.parametrize("folder", ["kubernetes", "kubernetes-mtls"])
+def test_kustomize_builds_them(folder: str):
+    command = ["kubectl", "kustomize", str(DEPLOY / folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert [one["metadata"]["namespace"] for one in yaml.safe_load_all(done.stdout)] == ["trueup"] * 7
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze: apt-get install systemd")
-@pytest.mark.parametrize("name", sorted(SETTINGS))
+@pytest.mark.parametrize("name", ["backup", *sorted(SETTINGS)])
 def test_systemd_takes_the_units(name: str, tmp_path: Path):
     written = (DEPLOY / "systemd" / f"trueup-{name}.service").read_text()
     copy = tmp_path / f"trueup-{name}.service"
@@ -268,10 +275,27 @@ def test_envoy_finds_the_services(envoy: dict[str, Any]):
         given = COMPOSE["services"][where["address"]]["environment"]
         assert where["port_value"] == Listen.parse(given[LISTEN[cluster["name"]]]).port
         assert cluster["health_checks"][0]["grpc_health_check"]["service_name"] in NAMES
+        tls = cluster["transport_socket"]["typed_config"]
+        trusted = tls["common_tls_context"]["validation_context"]
+        assert tls["sni"] == trusted["match_typed_subject_alt_names"][0]["matcher"]["exact"] == where["address"]
+        assert tls["common_tls_context"]["alpn_protocols"] == ["h2"], "gRPC servers insist on it"
     (manager,) = (one["typed_config"] for one in envoy["listeners"][0]["filter_chains"][0]["filters"])
     for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
         prefix, cluster = route["match"]["prefix"].strip("/"), route["route"]["cluster"]
         assert any(name.startswith(prefix) and cluster in prefix for name in NAMES)
+
+
+def test_envoy_reads_files_that_compose_mounts(envoy: dict[str, Any]):
+    volumes = [volume.removesuffix(":ro").split(":") for volume in COMPOSE["services"]["envoy"]["volumes"]]
+    written = "".join((DEPLOY / "envoy" / name).read_text() for name in ("envoy.yaml", "certificate.yaml"))
+    files = set(re.findall(r"(?:filename|path): (/etc/envoy/\S+?)}", written))
+    assert len(files) == 5
+    assert [file for file in files if not any(file.startswith(target) for _, target in volumes)] == []
+    assert {"server.pem", "server.key", "ca.pem"} <= {file.rpartition("/")[2] for file in files}
+    secret = yaml.safe_load((DEPLOY / "envoy" / "certificate.yaml").read_text())["resources"][0]
+    (context,) = (one["transport_socket"]["typed_config"] for one in envoy["listeners"][0]["filter_chains"])
+    (asked,) = context["common_tls_context"]["tls_certificate_sds_secret_configs"]
+    assert asked["name"] == secret["name"]
 
 
 def test_the_lock_is_of_what_the_project_needs():

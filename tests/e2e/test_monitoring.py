@@ -122,7 +122,7 @@ def test_labels_that_alerts_show_are_there():
 
 def test_every_alert_has_a_section_in_the_runbook():
     page = (ROOT / "docs" / "operations.md").read_text()
-    sections = re.findall(r"^### (\w+)$", page, flags=re.MULTILINE)
+    sections = re.findall(r"^### (\w+)$", page.partition("\n## Runbook\n")[2], flags=re.MULTILINE)
     assert sections == [rule["alert"] for rule in RULES]
 
 

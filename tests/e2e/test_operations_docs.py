@@ -14,6 +14,7 @@ import pytest
 from position_service.settings import PositionSettings
 from reconciler_service.settings import ReconcilerSettings
 from tests.e2e.processes import BIN, ROOT, Trio, scratch
+from trueup_cli.settings import CliSettings
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 BLOCKS = re.findall(r"^```bash( stopped)?\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
@@ -61,7 +62,7 @@ def test_commands_run_as_they_stand_and_a_restore_brings_everything_back(desk: T
 
 
 def test_settings_and_files_that_it_names_exist():
-    known = {name.upper() for one in (PositionSettings, ReconcilerSettings) for name in one.model_fields}
+    known = {name.upper() for one in (PositionSettings, ReconcilerSettings, CliSettings) for name in one.model_fields}
     named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", PAGE)) - {"STORE_UNAVAILABLE", "NOT_SERVING"}
     of_the_library = {"OTEL_TRACES_SAMPLER"}
     assert named <= known | of_the_library, named - known
