@@ -15,6 +15,7 @@ from grpckit.server import Server, Service
 from grpckit.tls import certificate, http_context, server_credentials
 
 if TYPE_CHECKING:
+    from grpckit.gauges import Gauges
     from grpckit.rest.pages import Page
     from grpckit.rest.server import HttpServer
 
@@ -42,6 +43,7 @@ class Front:
         inside = self._certificate is not None and settings.http_listen
         self._inside = self._cleanup.enter_context(private_socket()) if inside else ""
         self._http: HttpServer | None = None
+        self._expiry: Gauges | None = None
         self._server = Server(
             listen,
             services,
@@ -64,6 +66,7 @@ class Front:
         port = await self._server.start()
         if self._settings.http_listen:
             # Imported only here: without HTTP, a third of the time to start would go into what it needs.
+            from grpckit.expiry import expiry  # noqa: PLC0415
             from grpckit.rest.server import from_settings  # noqa: PLC0415
             from grpckit.rest.upstream import Upstream  # noqa: PLC0415
 
@@ -78,10 +81,14 @@ class Front:
             )
             if self._http is not None:
                 self.http_port = await self._http.start()
+            self._expiry = expiry(self._settings)
+            self._expiry.open()
         return port
 
     async def stop_http(self, grace_s: float) -> None:
         """First: who comes over HTTP needs the other one until it is done."""
+        if self._expiry is not None:
+            self._expiry.close()
         if self._http is not None:
             await self._http.stop(grace_s)
 

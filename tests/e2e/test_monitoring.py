@@ -26,7 +26,8 @@ EXPRESSIONS = [rule["expr"] for rule in RULES] + [one["expr"] for panel in PANEL
 WORDS = {"by", "on", "and", "or", "unless", "group_left", "without", "offset", "bool"}
 GIVEN = {"job", "instance"}  # labels that Prometheus itself adds
 OWN = {"up"}  # and its own metric
-SOMETIMES = {"trueup_venue_clock_skew_seconds"}  # Coinbase tells its time; here only that it is shown is seen
+# Coinbase tells its time, TLS has certificates; here only that they are shown is seen
+SOMETIMES = {"trueup_venue_clock_skew_seconds", "tls_certificate_ends_timestamp_seconds"}
 Samples = dict[str, list[dict[str, str]]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import ssl
 from pathlib import Path
@@ -116,6 +117,30 @@ async def test_a_new_certificate_is_served_without_a_restart(start_position, fol
         for port, protocol in ((service.port, "h2"), (service.app.http_port, "http/1.1")):
             assert await serial(port, folder, protocol) == new
     assert await listed(service.port, calling(folder)) == "OK"
+
+
+async def test_metrics_say_when_certificates_end(start_position, folder):
+    presenting = {"tls_ca_file": folder / "ca.pem"}
+    presenting |= {"tls_client_cert_file": folder / "client.pem", "tls_client_key_file": folder / "client.key"}
+    service = await start_position(**serving(folder), **presenting, http_listen="127.0.0.1:0")
+
+    async def shown() -> dict[str, float]:
+        url = f"https://127.0.0.1:{service.app.http_port}/metrics"
+        async with aiohttp.ClientSession() as session, session.get(url, ssl=trusting(folder)) as answer:
+            text = await answer.text()
+        found = re.findall(r'^tls_certificate_ends_timestamp_seconds\{use="(\w+)"\} (\S+)$', text, flags=re.MULTILINE)
+        return {use: float(value) for use, value in found}
+
+    def ends(file: str) -> float:
+        return x509.load_pem_x509_certificate((folder / file).read_bytes()).not_valid_after_utc.timestamp()
+
+    before = ends("client.pem")
+    assert await shown() == {"served": ends("server.pem"), "presented": before}
+    DevCa(folder).issue(CLIENT, "bot", days=3)
+    assert await shown() == {"served": ends("server.pem"), "presented": ends("client.pem")}
+    assert ends("client.pem") < before
+    (folder / "client.pem").write_text("no certificate")
+    assert await shown() == {"served": ends("server.pem")}
 
 
 async def test_what_is_no_certificate_changes_nothing_until_it_is_one(start_position, folder):
