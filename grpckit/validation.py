@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import protovalidate
+from buf.validate import validate_pb2
 from google.protobuf.message import DecodeError, Message
 
 from grpckit.accept import Accept, Unknown, acceptor
@@ -17,6 +18,9 @@ _validator = protovalidate.Validator()
 # Requests remembered as valid, by method: at most half a megabyte.
 _REMEMBERED = 2_048
 _REMEMBERED_BYTES = 256
+
+_CHOICES = frozenset({"enum.defined_only", "enum.not_in"})
+_EXTENSIONS: Any = validate_pb2
 
 
 def warm(types: Iterable[type[Message]]) -> None:
@@ -53,7 +57,9 @@ def reader(
             # A few megabytes hold a million invalid items. Listing them all would be the attacker's work done.
             if len(raw) <= violations_full_bytes:
                 found = collect(message)
-            raise _refusal(name, [Violation(field_path(v.proto.field), _describe(v.proto)) for v in found])
+            raise _refusal(
+                name, [Violation(field_path(v.proto.field), _describe(v.proto, message_type)) for v in found]
+            )
         if remember and len(raw) <= _REMEMBERED_BYTES:
             if len(valid) >= _REMEMBERED:
                 valid.clear()
@@ -81,8 +87,22 @@ def _refusal(name: str, violations: list[Violation]) -> Exception:
     return invalid(f"{first.field or name}: {first.description}{more}", *violations)
 
 
-def _describe(violation: Any) -> str:
+def _describe(violation: Any, message_type: type[Message]) -> str:
+    if violation.rule_id in _CHOICES:
+        return f"must be one of {', '.join(_choices(message_type.DESCRIPTOR, violation.field))}"
     return violation.message or violation.rule_id or "is invalid"
+
+
+def _choices(descriptor: Any, path: Any) -> list[str]:
+    """The names that the enum field at a path may hold; not that of zero, which stands for nothing said."""
+    field = None
+    for element in path.elements:
+        field = descriptor.fields_by_name[element.field_name]
+        descriptor = field.message_type
+    assert field is not None
+    said = field.GetOptions().Extensions[_EXTENSIONS.field]
+    rules = said.repeated.items.enum if field.is_repeated else said.enum
+    return [value.name for value in field.enum_type.values if value.number and value.number not in rules.not_in]
 
 
 def field_path(path: Any) -> str:
