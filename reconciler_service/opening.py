@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydantic import SecretStr
 
@@ -24,6 +24,12 @@ from reconciler_service.venues.hyperliquid import adapter as hyperliquid
 from reconciler_service.venues.hyperliquid.adapter import Hyperliquid
 from reconciler_service.venues.hyperliquid.spot import SpotSettings
 from reconciler_service.venues.push import checked_url, socket_url
+
+# What errors call the settings of an account of the file.
+_ADDRESS_IN_FILE = "address in the settings file"
+_KEY_IN_FILE = auth.Called(
+    *(f"{name} in the settings file" for name in ("key", "secret", "key_file", "allow_trading_key"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +56,7 @@ def open_venues(settings: ReconcilerSettings) -> tuple[list[Venue], list[Health]
         try:
             identity, venue = _OPENERS[account.venue](settings, account, common)
         except VenueRefused as error:
-            is_listed = account in settings.accounts  # errors of adapters name the settings of the environment
-            where = f"accounts: {account.venue} account {account.name}: " if is_listed else ""
+            where = f"accounts: {account.venue} account {account.name}: " if account in settings.accounts else ""
             raise StartupError(f"{where}{error}") from None
         if other := owners.get(identity):
             raise StartupError(
@@ -79,12 +84,15 @@ def open_venues(settings: ReconcilerSettings) -> tuple[list[Venue], list[Health]
 def _hyperliquid(settings: ReconcilerSettings, account: Account, common: _Common) -> tuple[str, Venue]:
     if settings.source is Source.SIMULATED and not settings.hyperliquid_api_url:
         raise StartupError("VENUES=simulated needs HYPERLIQUID_API_URL, the simulator's URL")
-    return hyperliquid.checked_address(account.address), Hyperliquid(
+    read = hyperliquid_settings(settings)
+    if account in settings.accounts:
+        read = replace(read, called=_ADDRESS_IN_FILE)
+    return hyperliquid.checked_address(account.address, read.called), Hyperliquid(
         account.address,
         source=settings.source,
         account=account.name,
         base_url=settings.hyperliquid_api_url or hyperliquid.BASE_URL,
-        settings=hyperliquid_settings(settings),
+        settings=read,
         push_urls=_push_urls(
             settings, settings.hyperliquid_ws_url, settings.hyperliquid_api_url or hyperliquid.BASE_URL
         ),
@@ -106,17 +114,18 @@ def hyperliquid_settings(settings: ReconcilerSettings) -> hyperliquid.Settings:
 
 
 def _coinbase(settings: ReconcilerSettings, account: Account, common: _Common) -> tuple[str, Venue]:
+    called = _KEY_IN_FILE if account in settings.accounts else auth.ENVIRONMENT
     if account.key_file is not None:
         if account.key_file.exists():  # otherwise it is the venue's error, as ever
-            require_private(account.key_file, "COINBASE_KEY_FILE")
-        name, secret = SecretStr(""), auth.key_file(account.key_file)
+            require_private(account.key_file, called.key_file)
+        name, secret = SecretStr(""), auth.key_file(account.key_file, called)
     else:
         name, secret = account.key, account.secret
     if settings.source is Source.SIMULATED and not settings.coinbase_api_url:
         raise StartupError("VENUES=simulated needs COINBASE_API_URL, the simulator's URL")
     base_url = settings.coinbase_api_url or coinbase.BASE_URL
     rate = coinbase.per_minute(settings.coinbase_requests_per_second)
-    key = auth.key(name, secret)
+    key = auth.key(name, secret, called)
     return key.name, Coinbase(
         key,
         source=settings.source,
@@ -128,6 +137,7 @@ def _coinbase(settings: ReconcilerSettings, account: Account, common: _Common) -
             cash=frozenset(listed(settings.coinbase_cash)),
             futures=settings.coinbase_futures,
             allow_trading_key=account.allow_trading_key,
+            called=called,
         ),
         budget=WeightBudget.shared(str(base_of(base_url).origin()), rate),
         portfolios=common.portfolios,

@@ -15,8 +15,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from pydantic import SecretStr
 
 from reconciler_service.model import Outcome, Product, ScopeReading, Side, Snapshot, Source
+from reconciler_service.opening import open_venues
+from reconciler_service.settings import ReconcilerSettings
 from reconciler_service.simulator.budget import Budget
 from reconciler_service.simulator.coinbase import answers, scenario
 from reconciler_service.simulator.coinbase.gate import ApiKey
@@ -26,6 +29,7 @@ from reconciler_service.simulator.coinbase.scenario import DATED, PERPETUAL
 from reconciler_service.simulator.coinbase.server import RunningServer, serve
 from reconciler_service.simulator.coinbase.wire import Style
 from reconciler_service.simulator.faults import Kind
+from reconciler_service.tables import Account
 from reconciler_service.venues import Venue, VenueDataError, VenueError, VenueRefused, VenueUnreachable
 from reconciler_service.venues.budget import WeightBudget
 from reconciler_service.venues.coinbase import auth, client, limits
@@ -363,6 +367,19 @@ async def test_a_key_that_can_do_more_than_read_is_refused_unless_it_is_named(
         with pytest.raises(VenueRefused, match=text):
             await connect(server, allow_trading_key=named).check()
     await connect(server, allow_trading_key=KEY_NAME).check()
+
+
+async def test_of_a_key_of_the_file_the_setting_there_is_named(start: Start, clock: Clock) -> None:
+    clock.venue_ahead = datetime.now(UTC) - NOW
+    server = await start(can_trade=True)
+    row = Account(venue="coinbase", name="desk2", key=SecretStr(KEY_NAME), secret=SecretStr(SEC1))
+    settings = ReconcilerSettings(accounts=(row,), coinbase_api_url=server.url, venues="simulated", push=False)
+    (adapter,), _ = open_venues(settings)
+    try:
+        with pytest.raises(VenueRefused, match="set allow_trading_key in the settings file to this key's name"):
+            await adapter.check()
+    finally:
+        await adapter.close()
 
 
 async def test_a_key_that_cannot_read_is_refused(start: Start, connect: Connect) -> None:

@@ -14,6 +14,9 @@ import pytest
 from aiohttp import web
 
 from reconciler_service.model import Outcome, ScopeReading, Side, Snapshot, Source
+from reconciler_service.opening import open_venues
+from reconciler_service.settings import ReconcilerSettings
+from reconciler_service.tables import Account
 from reconciler_service.venues import Venue, VenueDataError, VenueRefused, VenueUnreachable
 from reconciler_service.venues.budget import Breaker, WeightBudget
 from reconciler_service.venues.http import HttpSettings, JsonHttp, Request, Retries, StatusRefused, Timeouts
@@ -393,6 +396,19 @@ async def test_an_address_that_cannot_hold_positions_is_refused(
     venue.role = role
     with pytest.raises(VenueRefused, match=error):
         await adapter.check()
+
+
+@pytest.mark.parametrize("role", ["missing", "agent"])
+async def test_of_an_account_of_the_file_the_address_there_is_refused(venue: FakeVenue, role: str) -> None:
+    venue.role = {"role": role}
+    row = Account(venue="hyperliquid", name="desk2", address=ADDRESS)
+    settings = ReconcilerSettings(accounts=(row,), hyperliquid_api_url=venue.url, venues="simulated", push=False)
+    (made,), _ = open_venues(settings)
+    try:
+        with pytest.raises(VenueRefused, match=r"(check|Set) address in the settings file"):
+            await made.check()
+    finally:
+        await made.close()
 
 
 async def test_check_passes_holders_and_costs_60(adapter: Hyperliquid, venue: FakeVenue) -> None:

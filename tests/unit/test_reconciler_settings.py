@@ -225,7 +225,7 @@ def test_secrets_of_a_file_are_shown_by_nothing(monkeypatch: pytest.MonkeyPatch,
     row = f'[[accounts]]\nvenue = "coinbase"\nkey = "{KEY_NAME}"\nsecret = "canary"\n'
     settings = told(monkeypatch, tmp_path, row)
     assert "canary" not in repr(settings)
-    with pytest.raises(StartupError, match="coinbase account main: COINBASE_SECRET") as raised:
+    with pytest.raises(StartupError, match="coinbase account main: secret in the settings file") as raised:
         open_venues(settings)
     assert "canary" not in str(raised.value)
     with pytest.raises(StartupError, match="remove one of them") as raised:
@@ -260,7 +260,7 @@ def test_a_row_that_cannot_be_an_account_says_what_to_do(
         ([("a", OTHER), ("a", OTHER)], "two accounts of the name a"),
         ([("a", OTHER), ("b", OTHER.upper().replace("X", "x"))], "b is the same hyperliquid account as a: remove"),
         ([("a", ADDRESS)], "a is the same hyperliquid account as main"),
-        ([("a", "0x12")], "accounts: hyperliquid account a: .* 42 characters"),
+        ([("a", "0x12")], "accounts: hyperliquid account a: address in the settings file must .* 42 characters"),
     ],
 )
 def test_the_same_account_twice_is_refused(
@@ -271,6 +271,27 @@ def test_the_same_account_twice_is_refused(
     settings = told(monkeypatch, tmp_path, text)
     with pytest.raises(StartupError, match=message):
         open_venues(settings)
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        (f'key = "{KEY_NAME}"', "secret"),
+        (f'key = "{KEY_NAME}"\nsecret = "canary"', "secret"),
+        ('secret = "canary"', "key"),
+        ('key_file = "/nowhere.json"', "key_file"),
+        ('key_file = "open.json"', "key_file"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_called_what_it_is_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, row: str, named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("open.json").touch(0o644)
+    settings = told(monkeypatch, tmp_path, f'[[accounts]]\nvenue = "coinbase"\n{row}\n')
+    with pytest.raises(StartupError, match=f"{named} in the settings file") as raised:
+        open_venues(settings)
+    assert "COINBASE_" not in str(raised.value)
 
 
 def test_tolerances_of_a_file_reach_compare_to_the_last_digit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

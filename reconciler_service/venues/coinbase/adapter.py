@@ -25,7 +25,7 @@ from reconciler_service.model import CashFlow, Snapshot, Source, VenueFill
 from reconciler_service.venues import VenueDataError, VenueError, VenueRefused, VenueUnreachable
 from reconciler_service.venues.budget import WeightBudget
 from reconciler_service.venues.coinbase import decode, fills
-from reconciler_service.venues.coinbase.auth import JWT_HOST, Key, checked_host
+from reconciler_service.venues.coinbase.auth import ENVIRONMENT, JWT_HOST, Called, Key, checked_host
 from reconciler_service.venues.coinbase.catalogue import IN_A_PATH, Catalogue
 from reconciler_service.venues.coinbase.client import Client
 from reconciler_service.venues.coinbase.fills import Order, Row
@@ -54,6 +54,7 @@ class Settings:
     cash: frozenset[str] = CASH
     futures: Literal["auto", "required", "off"] = "auto"  # required: 403 and 404 are failures; off: never asked
     allow_trading_key: str = ""  # the name of a key that may be used although it can trade or transfer
+    called: Called = ENVIRONMENT
     metadata_for: timedelta = timedelta(hours=1)  # before products are read again
     http: HttpSettings = PATIENCE
 
@@ -137,7 +138,7 @@ class Coinbase:
         if able and self._settings.allow_trading_key != self._key.name:
             raise VenueRefused(
                 f"the Coinbase key can {' and '.join(able)}; reading needs a key that can only view. Make one, or set "
-                "COINBASE_ALLOW_TRADING_KEY to this key's name"
+                f"{self._settings.called.allow_trading_key} to this key's name"
             )
         if rights.portfolio_uuid and self._portfolios.setdefault(rights.portfolio_uuid, self.account) != self.account:
             raise VenueRefused(

@@ -47,6 +47,19 @@ _FORMS = "an EC (P-256) or Ed25519 private key in PEM, or base64 of 64 bytes, as
 
 
 @dataclass(frozen=True, slots=True)
+class Called:
+    """What the settings are called that say which key it is: errors name them."""
+
+    key: str
+    secret: str
+    key_file: str
+    allow_trading_key: str
+
+
+ENVIRONMENT = Called("COINBASE_KEY", "COINBASE_SECRET", "COINBASE_KEY_FILE", "COINBASE_ALLOW_TRADING_KEY")
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     """A key that can sign. ``name`` is the venue's id of it, which is no secret."""
 
@@ -69,7 +82,7 @@ class Key:
         return jwt.encode(claims, self._private, self.algorithm, headers)
 
 
-def key(name: SecretStr | str, secret: SecretStr | str) -> Key:
+def key(name: SecretStr | str, secret: SecretStr | str, called: Called = ENVIRONMENT) -> Key:
     """The key of a name and a secret, or of a key file's JSON given as either of them. Raises VenueRefused."""
     named, hidden = _text(name), _text(secret)
     for part in (named, hidden):
@@ -79,27 +92,27 @@ def key(name: SecretStr | str, secret: SecretStr | str) -> Key:
             break
     if not _KEY_NAME.fullmatch(named):
         raise VenueRefused(
-            "COINBASE_KEY must be the key's name: organizations/<id>/apiKeys/<id>, or the id alone. It is not repeated "
+            f"{called.key} must be the key's name: organizations/<id>/apiKeys/<id>, or the id alone. It is not repeated "
             "here, in case it is a secret pasted by mistake"
         )
     if not hidden:
-        raise VenueRefused(f"COINBASE_SECRET is missing: {_FORMS}")
-    private = _private_key(hidden)
+        raise VenueRefused(f"{called.secret} is missing: {_FORMS}")
+    private = _private_key(hidden, called.secret)
     return Key(named, "ES256" if isinstance(private, EllipticCurvePrivateKey) else "EdDSA", private)
 
 
-def key_file(path: Path) -> SecretStr:
+def key_file(path: Path, called: Called = ENVIRONMENT) -> SecretStr:
     """The text of a key file. Raises VenueRefused."""
     try:
         with path.open("rb") as file:
             raw = file.read(_LARGEST_FILE + 1)
         text = raw.decode("utf-8")
     except OSError as error:
-        raise VenueRefused(f"COINBASE_KEY_FILE: cannot read {path}: {error.strerror}") from None
+        raise VenueRefused(f"{called.key_file}: cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise VenueRefused(f"COINBASE_KEY_FILE: {path} is not text") from None
+        raise VenueRefused(f"{called.key_file}: {path} is not text") from None
     if len(raw) > _LARGEST_FILE:
-        raise VenueRefused(f"COINBASE_KEY_FILE: {path} is larger than {_LARGEST_FILE} bytes, no key file")
+        raise VenueRefused(f"{called.key_file}: {path} is larger than {_LARGEST_FILE} bytes, no key file")
     return SecretStr(text)
 
 
@@ -126,29 +139,29 @@ def _of_json(text: str) -> tuple[str, str]:
     return name.strip(), secret.strip()
 
 
-def _private_key(secret: str) -> EllipticCurvePrivateKey | Ed25519PrivateKey:
+def _private_key(secret: str, called: str) -> EllipticCurvePrivateKey | Ed25519PrivateKey:
     if not secret.startswith("-----BEGIN"):
-        return _from_bytes(secret)
+        return _from_bytes(secret, called)
     pem = secret.replace("\\r", "").replace("\\n", "\n")
     try:
         private = load_pem_private_key(pem.encode(), password=None)
     except Exception:  # noqa: BLE001 - the library's errors are many, and their texts may quote the key
-        raise VenueRefused(f"COINBASE_SECRET cannot be read: it must be {_FORMS}") from None
+        raise VenueRefused(f"{called} cannot be read: it must be {_FORMS}") from None
     if isinstance(private, Ed25519PrivateKey):
         return private
     if isinstance(private, EllipticCurvePrivateKey) and isinstance(private.curve, SECP256R1):
         return private
-    raise VenueRefused(f"COINBASE_SECRET is a private key of another kind: it must be {_FORMS}")
+    raise VenueRefused(f"{called} is a private key of another kind: it must be {_FORMS}")
 
 
-def _from_bytes(secret: str) -> Ed25519PrivateKey:
+def _from_bytes(secret: str, called: str) -> Ed25519PrivateKey:
     try:
         raw = base64.b64decode(secret, validate=True)
     except (binascii.Error, ValueError):
-        raise VenueRefused(f"COINBASE_SECRET cannot be read: it must be {_FORMS}") from None
+        raise VenueRefused(f"{called} cannot be read: it must be {_FORMS}") from None
     if len(raw) != _ED25519_BYTES:
-        raise VenueRefused(f"COINBASE_SECRET holds {len(raw)} bytes: it must be {_FORMS}")
+        raise VenueRefused(f"{called} holds {len(raw)} bytes: it must be {_FORMS}")
     private = Ed25519PrivateKey.from_private_bytes(raw[:_SEED_BYTES])
     if private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw) != raw[_SEED_BYTES:]:
-        raise VenueRefused("COINBASE_SECRET is damaged: its two halves do not belong together")
+        raise VenueRefused(f"{called} is damaged: its two halves do not belong together")
     return private

@@ -36,6 +36,7 @@ from reconciler_service.venues.wire import EPOCH, happened, milliseconds
 
 BASE_URL = "https://api.hyperliquid.xyz"
 WEIGHT_PER_MINUTE = 960  # 80 % of the 1200 that the venue allows an IP address
+CALLED = "HYPERLIQUID_KEY"  # the setting that says which address it is, unless another does: errors name it
 KEPT = 10_000  # fills the venue keeps; older ones are gone
 
 _HOLDERS = frozenset({"user", "vault", "subAccount"})
@@ -50,6 +51,7 @@ class Settings:
     metadata_for: timedelta = GOOD_FOR  # before dexes, markets, tokens, the mode, sub-accounts are read again
     spot: SpotSettings | None = field(default_factory=SpotSettings)  # None: not read
     sub_accounts: tuple[str, ...] = ()  # names or addresses of those to read, or "all"
+    called: str = CALLED
     http: HttpSettings = field(default_factory=HttpSettings)
 
 
@@ -86,9 +88,9 @@ class Hyperliquid:
         ``clock`` gives aware times. No connection is made here.
         ``push_urls`` are the WebSocket's and those of its stand-ins, none to watch nothing.
         """
-        self.address = checked_address(address)
-        self._push_urls = tuple(push_urls)
         self._settings = settings or Settings()
+        self.address = checked_address(address, self._settings.called)
+        self._push_urls = tuple(push_urls)
         self._clock = clock
         self._base_url = base_url
         self._budget = budget or WeightBudget.shared(str(base_of(base_url).origin()), WEIGHT_PER_MINUTE)
@@ -128,14 +130,14 @@ class Hyperliquid:
             raise VenueUnreachable(str(error)) from error
         if role.role == "missing":
             raise VenueRefused(
-                f"hyperliquid knows no account {self.address}: check HYPERLIQUID_KEY. "
+                f"hyperliquid knows no account {self.address}: check {self._settings.called}. "
                 "A wrong address reads as a flat account, so it is not used"
             )
         if role.role == "agent":
             hint = f"its master's address {role.master}" if role.master else "its master's address"
             raise VenueRefused(
                 f"{self.address} is an agent (API wallet): it holds no positions and reads as flat. "
-                f"Set HYPERLIQUID_KEY to {hint}"
+                f"Set {self._settings.called} to {hint}"
             )
         if role.role not in _HOLDERS:
             raise VenueRefused(f"{self.address} has the role {role.role[:40]!r}, not known to hold positions")
@@ -254,11 +256,11 @@ async def members(accounts: Sequence[Hyperliquid]) -> list[Hyperliquid]:
     return [masters[one.master].member(one.address, named[one.address]) for one in found]
 
 
-def checked_address(address: str) -> str:
+def checked_address(address: str, called: str = CALLED) -> str:
     """The lower-case 0x address, or VenueRefused. The text is never repeated: it may be a key, pasted by mistake."""
     address = address.strip().lower()
     if _PRIVATE_KEY.fullmatch(address):
-        raise VenueRefused("HYPERLIQUID_KEY looks like a private key, which is never needed: give the 0x address")
+        raise VenueRefused(f"{called} looks like a private key, which is never needed: give the 0x address")
     if not _ADDRESS.fullmatch(address):
-        raise VenueRefused("HYPERLIQUID_KEY must be a public address: 0x and 40 hex digits, 42 characters")
+        raise VenueRefused(f"{called} must be a public address: 0x and 40 hex digits, 42 characters")
     return address

@@ -57,7 +57,7 @@ class Family:
         Raises VenueRefused for an account's name that leaves no room for another.
         """
         if wanted and len(account) > LONGEST // 2:
-            raise VenueRefused(f"HYPERLIQUID_ACCOUNT is longer than {LONGEST // 2}: sub-accounts could not be named")
+            raise VenueRefused(f"the account's name is longer than {LONGEST // 2}: sub-accounts could not be named")
         self.account = account
         self.wanted = frozenset(one.lower() for one in wanted)
         self.members: tuple[Member, ...] | None = None  # None: not listed yet
