@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from position_service.domain.drift import Drift, DriftKey
+from position_service.domain.drift import Drift, DriftKey, DriftStatus
 from position_service.domain.events import Check, Event
 from position_service.domain.position import Instrument, Key, LiquidationPrice, Mark, Position
 
@@ -35,6 +35,7 @@ class View(Protocol):
     def drift(self, drift_id: UUID) -> Drift | None: ...
     def open_drift(self, key: DriftKey) -> Drift | None: ...
     def drifts_on(self, key: Key) -> Iterable[UUID]: ...
+    def asleep(self) -> Iterable[UUID]: ...
     def check(self, key: CheckKey) -> Check | None: ...
     def checks_of(self, account: str, venue: str) -> Iterable[Check]: ...
     def knows_fill(self, key: FillKey) -> bool: ...
@@ -61,6 +62,7 @@ class Book:
     _owing: dict[Key, dict[UUID, Position]] = field(default_factory=dict)
     _by_drift_key: dict[DriftKey, UUID] = field(default_factory=dict)
     _drifts_on: dict[Key, set[UUID]] = field(default_factory=dict)
+    _asleep: set[UUID] = field(default_factory=set)
     _checks_of: dict[tuple[str, str], dict[str, Check]] = field(default_factory=dict)
 
     def position(self, position_id: UUID) -> Position | None:
@@ -105,6 +107,10 @@ class Book:
 
     def drifts_on(self, key: Key) -> Iterable[UUID]:
         return self._drifts_on.get(key, ())
+
+    def asleep(self) -> Iterable[UUID]:
+        """The cases that are snoozed."""
+        return self._asleep
 
     def check(self, key: CheckKey) -> Check | None:
         return self._checks_of.get(key[:2], {}).get(key[2])
@@ -184,6 +190,7 @@ class Book:
     def put_drift(self, drift: Drift) -> None:
         """Make a case what it is now; a resolved one leaves the book."""
         drift_id, instrument = drift.drift_id, Key(*drift.key[:3])
+        (self._asleep.add if drift.status is DriftStatus.SNOOZED else self._asleep.discard)(drift_id)
         if drift.is_open:
             self.drifts[drift_id] = drift
             self._by_drift_key[drift.key] = drift_id
@@ -280,6 +287,12 @@ class Draft:
             return self.base.drifts_on(key)
         on_base = [drift_id for drift_id in self.base.drifts_on(key) if drift_id not in self.drifts]
         return [*on_base, *self._new.drifts_on(key)]
+
+    def asleep(self) -> Iterable[UUID]:
+        if not self.drifts:
+            return self.base.asleep()
+        on_base = [drift_id for drift_id in self.base.asleep() if drift_id not in self.drifts]
+        return [*on_base, *self._new.asleep()]
 
     def check(self, key: CheckKey) -> Check | None:
         return self.checks.get(key) or self.base.check(key)

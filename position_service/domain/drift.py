@@ -64,6 +64,10 @@ class Drift:
     def is_open(self) -> bool:
         return self.status is not DriftStatus.RESOLVED
 
+    def has_overslept(self, now: datetime) -> bool:
+        """Whether it is snoozed until a time that has come."""
+        return self.status is DriftStatus.SNOOZED and self.snoozed_until is not None and now >= self.snoozed_until
+
 
 # Any fixed namespace will do; this one is this project's alone.
 _NAMESPACE = UUID("6f0d5b1e-3c55-4ef0-9d6b-7a6f7d9f4a10")

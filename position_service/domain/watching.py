@@ -74,6 +74,21 @@ def record_run(command: c.RecordRun, draft: Draft, context: Context) -> None:
         else:
             why = replace(context, reason=context.reason or "book and venue agree again")
             _move(drift, DriftStatus.RESOLVED, draft, why, resolution="AGREES_AGAIN")
+    _wake(command, draft, context)
+
+
+def _wake(command: c.RecordRun, draft: Draft, context: Context) -> None:
+    """End the snoozes whose time has come at venues that were not read: no finding would, before they can be again."""
+    unread = {(check.account, check.venue) for check in command.checks if not check.ok}
+    if not unread:
+        return
+    told = {finding.key for finding in command.findings}
+    why = replace(context, reason="the snooze is over, and its venue cannot be read")
+    for drift in [drift for drift_id in sorted(draft.asleep()) if (drift := draft.drift(drift_id))]:
+        # Shares of the portfolio are known only while every venue is read.
+        is_unread = drift.key[:2] in unread or drift.key.kind == "ALLOCATION"
+        if is_unread and drift.key not in told and drift.has_overslept(context.now):
+            _move(drift, DriftStatus.CONFIRMED, draft, why)
 
 
 def _still_true(finding: Finding, draft: Draft) -> bool:
@@ -111,8 +126,7 @@ def _take(finding: Finding, run_id: str, draft: Draft, context: Context) -> None
         times_seen=known.times_seen + 1,
         run_id=run_id,
     )
-    wakes = known.status is DriftStatus.SNOOZED and known.snoozed_until is not None
-    if wakes and known.snoozed_until is not None and context.now >= known.snoozed_until:
+    if known.has_overslept(context.now):
         content = replace(seen, content=finding.content, substance=finding.substance)
         _move(content, DriftStatus.CONFIRMED, draft, replace(context, reason="the snooze is over"))
     elif finding.substance != known.substance:

@@ -17,6 +17,7 @@ from trueup.types.v1 import drift_pb2
 from grpckit.caller import ON_BEHALF_OF
 from grpckit.errors import RpcError, from_rpc
 from reconciler_service.simulator import scenario
+from reconciler_service.simulator.faults import Kind
 from tests.simulated_desk import Desk, simulated_desk
 
 ANN = [(ON_BEHALF_OF, "ann")]
@@ -130,6 +131,20 @@ async def test_a_snooze_ends_by_itself_and_says_so_on_the_stream(desk: Desk) -> 
     finally:
         call.cancel()
     assert events[0].type == drift_pb2.DRIFT_EVENT_TYPE_REOPENED
+
+
+async def test_a_snooze_ends_also_while_the_venue_cannot_be_read(desk: Desk) -> None:
+    drift = await only(desk)
+    desk.venue.fault(Kind.HTTP_502)
+    until = datetime.now(UTC) + timedelta(seconds=2)
+    await do(desk, "SNOOZE", drift, until)
+    async with asyncio.timeout(60):
+        while (awake := await only(desk)).status == SNOOZED:
+            await desk.reconcile()
+            await asyncio.sleep(0.2)
+    assert (awake.status, awake.reason) == (CONFIRMED, "the snooze is over, and its venue cannot be read")
+    assert (awake.summary, awake.times_seen) == (drift.summary, drift.times_seen)
+    assert datetime.now(UTC) >= until
 
 
 async def test_the_history_has_what_has_ended_too_newest_first_in_pages(desk: Desk) -> None:

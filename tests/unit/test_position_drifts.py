@@ -92,6 +92,46 @@ def test_a_snoozed_case_wakes_when_its_time_has_come_and_not_before():
     assert (woken.status, woken.snoozed_until, woken.substance, woken.times_seen) == (CONFIRMED, None, "0.9", 3)
 
 
+@pytest.mark.parametrize("kind", ["SIZE", "ALLOCATION"])
+def test_a_snooze_ends_also_while_the_venue_cannot_be_read(kind):
+    desk = Desk()
+    named = finding(kind=kind)
+    if kind == "ALLOCATION":  # of a venue as a whole
+        named = replace(named, key=named.key._replace(account="*", symbol=""))
+    desk.do(run(1, [named]))
+    drift = only(desk)
+    until = desk.now + timedelta(hours=1)
+    desk.do(c.TransitionDrift(drift.drift_id, SNOOZED, until))
+    unread = [check(ok=False)]
+    assert desk.do(run(2, checks=unread)) == []
+    desk.now = until
+    (event,) = desk.do(run(3, checks=unread))
+    why = "the snooze is over, and its venue cannot be read"
+    assert (event.type, event.reason, event.drift.status) == (EventType.DRIFT_REOPENED, why, CONFIRMED)
+    assert (only(desk).content, only(desk).times_seen) == (drift.content, 1)  # as it was seen last
+    assert desk.do(run(4, checks=unread)) == []
+
+
+def test_only_what_could_not_be_looked_at_wakes_unseen():
+    desk = Desk()
+    held = desk.open()
+    desk.do(run(1, [finding(), finding(symbol="ETH"), finding(symbol="SOL")]))
+    until = desk.now + timedelta(hours=1)
+    for drift in list(desk.book.drifts.values()):
+        desk.do(c.TransitionDrift(drift.drift_id, SNOOZED, until))
+    desk.now = until
+    elsewhere = [check(ok=False, account="desk2"), check(ok=False, venue="coinbase"), check()]
+    assert desk.do(run(2, checks=elsewhere)) == []
+    # Of a venue of which a part was not read: what is told of the rest counts, also where it may be settled by now.
+    settled = replace(finding(), local_revision=held.revision + 1)
+    sol = next(drift for drift in desk.book.drifts.values() if drift.key.symbol == "SOL")
+    moved = desk.do(run(3, [settled], [sol.drift_id], checks=[check(), check("xyz", ok=False)]))
+    assert [(event.drift.key.symbol, event.drift.status) for event in moved] == [("SOL", RESOLVED), ("ETH", CONFIRMED)]
+    assert list(desk.book.asleep()) == [
+        drift.drift_id for drift in desk.book.drifts.values() if drift.status is SNOOZED
+    ]
+
+
 def test_nothing_is_silenced_until_a_time_that_has_passed():
     desk = Desk()
     drift = confirmed(desk)
