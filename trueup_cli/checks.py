@@ -20,6 +20,7 @@ from reconciler_service.opening import open_venues
 from reconciler_service.settings import ReconcilerSettings
 from reconciler_service.venues import Venue, VenueError, VenueRefused
 from trueup_cli.client import Client
+from trueup_cli.handshake import mismatch
 from trueup_cli.words import counted
 
 _ANSWER_S = 5.0
@@ -55,6 +56,8 @@ async def service(
         try:
             answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=_ANSWER_S)
         except grpc.aio.AioRpcError as error:
+            if todo := await mismatch(address, secured=credentials is not None):
+                return Finding(Level.PROBLEM, what, f"cannot be called at {address}", todo)
             return _silent(what, address, listen, start, error)
     if answer.status == health_pb2.HealthCheckResponse.SERVING:
         return Finding(Level.OK, what, f"serves at {address}")

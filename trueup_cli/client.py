@@ -36,6 +36,7 @@ from grpckit.channel import connect, follow
 from grpckit.errors import Pruned, RpcError, from_rpc
 from grpckit.keyed import keyed
 from grpckit.reopened import reopened
+from trueup_cli.handshake import mismatch
 
 if TYPE_CHECKING:
     from grpckit.tls import Calling
@@ -54,11 +55,15 @@ Revised = TypeVar(
 
 
 class Unreachable(RpcError):
-    """Nothing answers at `address`, or not in time. A write may have happened: repeat it with its request_id."""
+    """Nothing answers at `address`, or not in time. A write may have happened: repeat it with its request_id.
 
-    def __init__(self, error: RpcError, address: str) -> None:
-        super().__init__(error.code, error.reason, f"nothing answers at {address}")
+    `mismatch` says what to do when one side speaks TLS and the other does not: then no call has reached anybody.
+    """
+
+    def __init__(self, error: RpcError, address: str, mismatch: str = "") -> None:
+        super().__init__(error.code, error.reason, mismatch or f"nothing answers at {address}")
         self.address = address
+        self.mismatch = mismatch
 
 
 class Client:
@@ -81,7 +86,8 @@ class Client:
         timeout_s: float = 30.0,
     ) -> None:
         def channel(address: str, service: Any, *, watching: bool = False) -> grpc.aio.Channel:
-            calls = [] if watching else [_Calls(address, timeout_s)]
+            secured = credentials is not None or files is not None
+            calls = [] if watching else [_Calls(address, timeout_s, secured=secured)]
 
             def dial(found: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
                 known = found or credentials
@@ -163,9 +169,10 @@ class Client:
 class _Calls(grpc.aio.UnaryUnaryClientInterceptor):
     """Gives every call a deadline, and every error its type."""
 
-    def __init__(self, address: str, timeout_s: float) -> None:
+    def __init__(self, address: str, timeout_s: float, *, secured: bool) -> None:
         self._address = address
         self._timeout_s = timeout_s
+        self._secured = secured
 
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         if client_call_details.timeout is None:
@@ -176,7 +183,7 @@ class _Calls(grpc.aio.UnaryUnaryClientInterceptor):
             error = from_rpc(raised)
         # Whoever answered has given a reason; without one the status is gRPC's own, about the connection.
         if error.code in _NO_ANSWER and not error.reason:
-            raise Unreachable(error, self._address)
+            raise Unreachable(error, self._address, await mismatch(self._address, secured=self._secured))
         raise error
 
 

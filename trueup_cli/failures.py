@@ -55,6 +55,8 @@ def exit_code(error: RpcError) -> int:
 def describe(error: RpcError, *, variable: str, request_id: str = "") -> str:
     """The error as one line; ``variable`` names the setting of the address, ``request_id`` is that of a write."""
     if isinstance(error, Unreachable):
+        if error.mismatch:
+            return error.mismatch
         text = f"{error.message}: start it with `trueup up` or set {variable}"
     else:
         text = error.message or error.code.name

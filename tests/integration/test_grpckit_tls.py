@@ -20,7 +20,11 @@ from grpckit.errors import StartupError
 from grpckit.tls import Certificate, certificate, channel_credentials, http_context, server_credentials
 from position_service.settings import PositionSettings
 from tests.position_client import Client
+from trueup_cli import checks, failures
+from trueup_cli.client import Client as Trueup
+from trueup_cli.client import Unreachable
 from trueup_cli.dev_ca import CLIENT, SERVER, DevCa
+from trueup_cli.handshake import mismatch
 
 
 @pytest.fixture
@@ -98,6 +102,30 @@ async def test_with_mtls_only_who_has_a_certificate_gets_in(start_position, fold
             assert answer.status == 200
         with pytest.raises(aiohttp.ClientError):
             await session.get(url, ssl=trusting(folder))
+
+
+async def test_who_calls_without_tls_or_with_it_in_vain_is_told_so(start_position, folder):
+    cases = (
+        (await start_position(**serving(folder)), None, "speaks TLS: set TLS_CA_FILE to the CA of its certificate"),
+        (await start_position(**serving(folder, mutual=True)), None, "speaks TLS: set TLS_CA_FILE"),
+        (await start_position(), calling(folder), "does not speak TLS: call it without TLS_CA_FILE"),
+    )
+    for service, credentials, why in cases:
+        address = f"127.0.0.1:{service.port}"
+        async with Trueup(address, credentials=credentials) as client:
+            with pytest.raises(Unreachable) as caught:
+                await client.positions.ListPositions(pb.ListPositionsRequest())
+        told = failures.describe(caught.value, variable="POSITION_ADDRESS", request_id="mine")
+        assert told.startswith(f"{address} {why}")
+        assert failures.exit_code(caught.value) == failures.UNREACHABLE
+        found = await checks.service("Position service", address, address, "start it", credentials)
+        assert (found.level, found.todo) == (checks.Level.PROBLEM, told)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "dns:///localhost:9", "unix:/nowhere", "127.0.0.1:x"])
+async def test_where_nobody_is_nothing_is_said_of_tls(address):
+    for secured in (True, False):
+        assert await mismatch(address, secured=secured) == ""
 
 
 async def test_http_has_the_same_certificate_and_no_way_around_it(start_position, folder):
