@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -27,16 +25,6 @@ _HAPPENED = {
 }
 
 
-def grpcurl() -> str:
-    """How to call grpcurl from here: the one beside this Python, or the one of the system."""
-    beside = Path(sys.executable).parent / "grpcurl"
-    if not beside.exists():
-        return "grpcurl"
-    here = Path.cwd()
-    path = beside.relative_to(here) if beside.is_relative_to(here) else beside
-    return "grpcurl" if shutil.which("grpcurl") == str(beside) else str(path)
-
-
 def told(event: pb.DriftEvent) -> str:
     """The case in a line. Of one that has ended that is past: how it ended comes first."""
     drift = event.drift
@@ -52,28 +40,15 @@ class Screen:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
 
-    def banner(self, *, simulated: bool, reconciler: str, position: str, http: str, venue: str) -> None:
-        """Say what runs, that it is SIMULATED if it is, and what to paste into another terminal."""
+    def banner(self, commands: Iterable[str], *, simulated: bool, venue: str) -> None:
+        """Say what runs, that it is SIMULATED if it is, and the commands to paste into another terminal."""
         if simulated:
             title, style = "SIMULATED: no real exchange, no real money", "bold yellow"
         else:
             title, style = f"LIVE, read-only: {venue}", "bold green"
-        call = grpcurl()
-        stream = f"{reconciler} trueup.reconciler.v1.ReconcilerService/StreamDriftEvents"
-        lines = [
-            f"{call} -plaintext {stream}",
-            f"{call} -plaintext -d '{{\"include_open\": true}}' {stream}",
-            f"{call} -plaintext {position} trueup.position.v1.PositionService/ListPositions",
-            f"{call} -plaintext {reconciler} list",
-        ]
-        if http:
-            lines += [
-                f"curl http://{http}/api/positions/active",
-                f"curl -N 'http://{http}/v1/drifts:stream?include_open=true'",
-            ]
         self.console.print(Panel(f"[{style}]{escape(title)}[/]", title="trueup", expand=False))
         self.console.print("In another terminal:")
-        for line in lines:
+        for line in commands:
             # Not wrapped, not indented: it is there to be copied.
             self.console.print(line, style="cyan", soft_wrap=True, markup=False)
         self.console.print()

@@ -28,6 +28,7 @@ from reconciler_service.page import desk_page
 from reconciler_service.settings import ReconcilerSettings
 from trueup_cli.children import Child
 from trueup_cli.dial import dial
+from trueup_cli.pasted import Access
 from trueup_cli.screen import Screen
 from trueup_cli.simulated import STORY, Venues, open_book
 from trueup_cli.words import counted
@@ -97,14 +98,17 @@ class Pair:
         _ensure_free(position, reconciler)
         secured = {"AUTH": "required"} if self._position.keys_required(position, reconciler) else {}
         http = await self._http(position, reconciler)  # first: a port that is taken should not be news at the end
-        screen.banner(simulated=not self._live, reconciler=reconciler, position=position, http=http, venue=self._live)
+        database = self._database()
+        commands = self._access(database, secured=bool(secured)).lines(
+            position=Listen.parse(position).dial(), reconciler=Listen.parse(reconciler).dial(), http=http
+        )
+        screen.banner(commands, simulated=not self._live, venue=self._live)
         settings = {"POSITION_ADDRESS": position} | secured
         logs = self._logs()
         venues = None if self._live else Venues(self._stack, screen.say)
         if venues is not None:
             await venues.start(logs)
             settings |= venues.settings
-        database = self._database()
         children = [await self._child("position_service", position, logs, database | secured)]
         if secured:
             settings |= self._key(database)
@@ -183,16 +187,36 @@ class Pair:
 
     def _key(self, database: dict[str, str]) -> dict[str, str]:
         """Take the root key for ourselves. Returns what the Reconciler calls with, unless it was told."""
-        own, file = self._position.root_key, self._position.root_key_file
-        if not own and file is None and self._position.database_url is None:
-            file = Path(database.get("DB_PATH") or default_folder()).expanduser() / ROOT_KEY_FILE
+        file = self._key_file(database)
+        if file != self._position.root_key_file:
             self.screen.say(f"API keys are needed: TRUEUP_KEY_FILE={file} may do everything")
-        self._root = secret_of(own, file, "ROOT_KEY")
+        self._root = secret_of(self._position.root_key, file, "ROOT_KEY")
         if self._reconciler.position_key or self._reconciler.position_key_file is not None:
             return {}
         if not self._root:
             raise StartupError("API keys are needed: set ROOT_KEY_FILE, or POSITION_KEY_FILE for the Reconciler")
         return {"POSITION_KEY": self._root} if file is None else {"POSITION_KEY_FILE": str(file.absolute())}
+
+    def _key_file(self, database: dict[str, str]) -> Path | None:
+        """Where the root key is: in the file that was named, else in that of the embedded database, unless it was told."""
+        position = self._position
+        if position.root_key or position.root_key_file is not None or position.database_url is not None:
+            return position.root_key_file
+        return Path(database.get("DB_PATH") or default_folder()).expanduser() / ROOT_KEY_FILE
+
+    def _access(self, database: dict[str, str], *, secured: bool) -> Access:
+        """What the services that start here ask of their callers."""
+        position, own = self._position, (self._position.tls_client_cert_file, self._position.tls_client_key_file)
+        listens = (position.position_listen, self._reconciler.reconciler_listen)
+        return Access(
+            ca=None if position.tls_cert_file is None else position.tls_ca_file,
+            certificate=None if own[0] is None or own[1] is None else (own[0], own[1]),
+            wants_key=secured,
+            key_file=self._key_file(database) if secured else None,
+            reflects=all(Listen.parse(one).loopback for one in listens)
+            if position.reflect is None
+            else position.reflect,
+        )
 
     def _database(self) -> dict[str, str]:
         """Where the Position service keeps its data: what was asked for, else simulated data in a folder of its own."""

@@ -206,6 +206,7 @@ def test_up_does_it_all_when_keys_are_required():
         with Process([BIN / "trueup", "up", "--spacing", "3600"], env) as running:
             key = running.wait_for("TRUEUP_KEY_FILE=")[1].partition("TRUEUP_KEY_FILE=")[2].split()[0]
             running.wait_for("reconciled:")
+            pasted(running.output, env)
             assert "BTC" in trueup("positions", "list", TRUEUP_KEY_FILE=key).stdout
             assert "main" in trueup("venues", TRUEUP_KEY_FILE=key).stdout
             for command in (("positions", "list"), ("venues",)):
@@ -221,6 +222,16 @@ def test_up_does_it_all_when_keys_are_required():
             assert "security of the Position service: API keys, TLS" in found.stdout
             assert "API keys: 1 are valid" in found.stdout
             assert running.stop() == 0
+
+
+def pasted(output: str, env: dict[str, str]) -> None:
+    """Do in another terminal what the banner says, line by line; streams are ended once they have said something."""
+    export, *lines = output.partition("In another terminal:\n")[2].partition("\n\n")[0].splitlines()
+    assert len(lines) == 6, output
+    says = ("revision", "revision", "BTC", "trueup.reconciler.v1.ReconcilerService", "BTC", "revision")
+    for line, text in zip(lines, says, strict=True):
+        with Process(["bash", "-c", f"{export}\n{line}"], env) as terminal:
+            terminal.wait_for(text)
 
 
 def test_settings_and_limits_of_the_page_exist():
