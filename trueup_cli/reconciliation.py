@@ -13,6 +13,7 @@ from trueup_cli.client import pages
 from trueup_cli.failures import FOUND, REFUSED
 from trueup_cli.listing import show
 from trueup_cli.options import Account, FindingIsExit4, Limit
+from trueup_cli.output import note
 from trueup_cli.session import Session, talks
 from trueup_cli.words import name_of
 
@@ -92,11 +93,15 @@ async def allocation(
 async def venues(session: Session) -> None:
     """Show how each venue is doing: state, age of the last good check, push, budget left.
 
+    Below, also beside JSON, whether the Reconciler that answers runs no cycles.
+
     Example: trueup venues
     """
-    listed = await session.client.reconciler.ListVenues(pb.ListVenuesRequest())
+    status = await session.client.reconciler.GetStatus(pb.GetStatusRequest())
     if session.out.is_json:
-        for venue in listed.venues:
+        for venue in status.venues:
             session.out.json(venue)
     else:
-        venue_tables.venues(session.out, listed.venues)
+        venue_tables.venues(session.out, status.venues)
+    if idle := venue_tables.idle(status):
+        (note if session.out.is_json else session.out.say)(idle)

@@ -48,6 +48,17 @@ def venues(out: Output, found: Iterable[Any]) -> None:
             out.say(f"{venue.venue}/{venue.account}: equity not checked: {venue.equity_unchecked}")
 
 
+def idle(status: Any) -> str:
+    """Why the Reconciler that answers runs no cycles; empty when it does."""
+    if status.active:
+        return ""
+    if not status.position_service_ok:
+        return "no cycles are run: the Position service does not answer this Reconciler"
+    return (
+        "this Reconciler stands by, another one runs the cycles: shown is what it saw itself when it was asked to look"
+    )
+
+
 def _is_read(venue: Any) -> bool:
     return bool(venue.state != "UNCONFIGURED")
 

@@ -32,8 +32,9 @@ TTL_S = 1.0
 class Replica:
     """``python -m reconciler_service`` and a client of it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, channel: grpc.aio.Channel) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, channel: grpc.aio.Channel, address: str) -> None:
         self.process = process
+        self.address = address
         self.channel = channel
         self.stub = reconciler_service_pb2_grpc.ReconcilerServiceStub(channel)
 
@@ -45,6 +46,16 @@ class Replica:
         async with asyncio.timeout(20):
             while (await self.status()).active is not wanted:
                 await asyncio.sleep(0.02)
+
+    async def told(self) -> str:
+        """What ``trueup venues`` says to people about who runs the cycles."""
+        env = {**os.environ, "RECONCILER_ADDRESS": self.address}
+        command = (Path(sys.executable).parent / "trueup", "venues", "--json")
+        pipe = asyncio.subprocess.PIPE
+        asked = await asyncio.create_subprocess_exec(*command, env=env, stdout=pipe, stderr=pipe)
+        venues, said = await asyncio.wait_for(asked.communicate(), 60)
+        assert (asked.returncode, b'"hyperliquid"' in venues) == (0, True), said
+        return said.decode()
 
     async def end(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -87,7 +98,7 @@ async def start(position: Any, venue: Any, tmp_path: Path) -> AsyncIterator[Star
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "reconciler_service", env={**os.environ, **settings}, stderr=log
             )
-        replicas.append(Replica(process, connect(socket, watching=True)))
+        replicas.append(Replica(process, connect(socket, watching=True), socket))
         return replicas[-1]
 
     yield start_one
@@ -109,6 +120,7 @@ async def test_a_standby_answers_and_takes_over_after_kill_9(start: Start, venue
     assert len(listed.drifts) == 5, "two Reconcilers saw it, and it is one case each"
     assert (await first.status()).active
     assert not (await second.status()).active
+    assert "stands by" in await second.told()
 
     async with asyncio.timeout(30), watch(second.stub.StreamDriftEvents(pb.StreamDriftEventsRequest())) as stream:
         await anext(stream)
@@ -120,6 +132,7 @@ async def test_a_standby_answers_and_takes_over_after_kill_9(start: Start, venue
             symbols += [event.drift.symbol for event in (await anext(stream)).events]
     took_s = time.monotonic() - killed_at
     assert (await second.status()).active
+    assert await second.told() == ""
     assert took_s < 10 * TTL_S
     newest = (await second.stub.GetLastRun(pb.GetLastRunRequest())).run
     assert newest.trigger in {"start", "interval"}

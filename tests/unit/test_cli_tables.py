@@ -53,6 +53,20 @@ def test_why_an_account_is_not_checked_is_said_below_but_not_of_what_is_not_conf
     assert "equity" not in shown_of(health("UNCONFIGURED", "OFF", equity_unchecked="not configured"), capsys)
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"active": True, "position_service_ok": True}, ""),
+        ({"position_service_ok": True}, "this Reconciler stands by, another one runs the cycles"),
+        ({}, "no cycles are run: the Position service does not answer"),
+    ],
+)
+def test_a_reconciler_that_runs_no_cycles_says_why(status: dict[str, bool], said: str):
+    told = venue_tables.idle(pb.GetStatusResponse(**status))
+    assert told.startswith(said)
+    assert bool(told) is bool(said)
+
+
 def share(basis: str, value: str, booked: str, at: datetime | None = None) -> pb.VenueAllocation:
     observed = Timestamp()
     if at:
