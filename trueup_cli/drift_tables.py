@@ -30,7 +30,8 @@ def table(out: Output, drifts: Iterable[Any]) -> None:
         )
         for drift in shown
     )
-    out.table(columns, rows, right=("rev", "times"))
+    spare = ("times", "rev", "last seen")
+    out.table(columns, rows, right=("rev", "times"), spare=spare, sentences=("what",))
     out.say(counted(len(shown), "drift"))
 
 
@@ -111,4 +112,5 @@ def runs(out: Output, found: Iterable[Any]) -> None:
         )
         for run in found
     )
-    out.table(columns, rows, right=("compared", "confirmed", "suspected", "resolved"))
+    numbers, spare = ("compared", "confirmed", "suspected", "resolved"), ("trigger", "suspected", "compared")
+    out.table(columns, rows, right=numbers, spare=spare, sentences=("problem",))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from google.protobuf.message import Message
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 from grpckit.json_form import dumps, to_json
+from trueup_cli.columns import Columns
 
 _PIPE_WIDTH = 200  # of a table that is no terminal's
 # Texts have thousands apart, "2 425.48", and percent: a line must not end in there. Rich ends it at any Unicode space.
@@ -36,15 +37,33 @@ class Output:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *, right: Iterable[str] = ()) -> None:
-        """A table; ``right`` names the columns of numbers. An ellipsis would hide digits: cells are folded."""
-        numbers = set(right)
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[Text | str]],
+        *,
+        right: Iterable[str] = (),
+        spare: Sequence[str] = (),
+        sentences: Collection[str] = (),
+    ) -> None:
+        """A table; ``right`` names the columns of numbers. An ellipsis would hide digits: cells are folded.
+
+        On a narrow terminal ``spare`` columns are left out, the first of them first, and that is said below.
+        """
+        numbers, shown, room = set(right), list(rows), self.console.width
+        made = Columns(columns, shown, numbers=numbers, spare=spare, sentences=sentences)
+        missing = made.too_many(room)
+        firm = made.firm(missing, room)
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in columns:
-            table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*map(_unbroken, row))
+            if name not in missing:
+                justify: JustifyMethod = "right" if name in numbers else "left"
+                table.add_column(name, justify=justify, overflow="fold", width=firm.get(name))
+        for row in shown:
+            table.add_row(*(_unbroken(cell) for name, cell in zip(columns, row, strict=True) if name not in missing))
         self._print(table)
+        if missing:
+            self.say(Text(f"no room for: {', '.join(missing)}; a wider terminal has them, and --json", style="dim"))
 
     def fields(self, fields: Iterable[tuple[str, Text | str]]) -> None:
         """Names and values, one a line; what is empty is left out."""

@@ -26,6 +26,7 @@ _COLUMNS = (
     "check",
 )
 _NUMBERS = ("size", "entry", "mark", "PnL", "PnL %", "lev", "liq", "dist %")
+_SPARE = ("PnL %", "lev", "mark", "status", "entry", "liq")
 
 
 def table(out: Output, positions: Iterable[Any], *, ended: bool = False) -> None:
@@ -34,7 +35,7 @@ def table(out: Output, positions: Iterable[Any], *, ended: bool = False) -> None
     with_account = any(position.account != "main" for position in shown)
     columns = [*(("account",) if with_account else ()), *_COLUMNS, *(("realised",) if ended else ())]
     rows = (list(_row(position, with_account=with_account, ended=ended)) for position in shown)
-    out.table(columns, rows, right=(*_NUMBERS, "realised"))
+    out.table(columns, rows, right=(*_NUMBERS, "realised"), spare=_SPARE)
     out.say(counted(len(shown), "position"))
 
 
@@ -96,7 +97,8 @@ def _fields(message: Any) -> Iterator[tuple[str, Text | str]]:
 def events(out: Output, found: Iterable[Any]) -> None:
     """The history, a row an event."""
     columns = ("rev", "time", "asset", "event", "size", "price", "realised", "then", "who", "why")
-    out.table(columns, (_event_row(event) for event in found), right=("rev", "size", "price", "realised"))
+    numbers, spare = ("rev", "size", "price", "realised"), ("rev", "who", "realised")
+    out.table(columns, (_event_row(event) for event in found), right=numbers, spare=spare, sentences=("why",))
 
 
 def _event_row(event: Any) -> tuple[Text | str, ...]:

@@ -42,7 +42,8 @@ def venues(out: Output, found: Iterable[Any]) -> None:
         )
         for venue in shown
     )
-    out.table(columns, rows, right=("age s", "positions", "budget left"))
+    spare = ("last good check", "budget left", "positions")
+    out.table(columns, rows, right=("age s", "positions", "budget left"), spare=spare, sentences=("problem",))
     for venue in shown:
         if venue.equity_unchecked and _is_read(venue):
             out.say(f"{venue.venue}/{venue.account}: equity not checked: {venue.equity_unchecked}")
@@ -92,7 +93,7 @@ def allocation(out: Output, found: Any, now: datetime) -> None:
         )
         for name, share in sorted(found.allocations.items())
     )
-    out.table(columns, rows, right=(columns[1], *columns[3:8]))
+    out.table(columns, rows, right=(columns[1], *columns[3:8]), spare=("age s", "in the book"))
     out.say(f"of {amount(found.portfolio_value, 2)} USD; tolerance {found.tolerance}")
 
 
