@@ -9,7 +9,11 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
 # What only some tests need and PyPI does not have: a browser, a load generator, other languages' toolchains.
-DEBIAN := chromium fonts-liberation nghttp2-client cmake g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc ruby-grpc \
+DEBIAN := chromium fonts-liberation nghttp2-client protobuf-compiler protobuf-compiler-grpc ruby-grpc \
+          cmake g++ pkg-config libgrpc++-dev libprotobuf-dev \
+          golang-go golang-google-grpc-dev golang-github-golang-protobuf-1-5-dev protoc-gen-go protoc-gen-go-grpc \
+          libgrpc-java libguava-java libnetty-java libperfmark-java libprotobuf-java libgeronimo-annotation-1.3-spec-java \
+          protobuf-compiler-grpc-java-plugin $(if $(shell command -v javac),,default-jdk-headless) \
           $(if $(shell command -v npm),,nodejs npm)
 
 .PHONY: help run test torture bench detection screenshot lint tools format protos contracts baseline lock sbom clean

@@ -3,7 +3,8 @@
 The comments of the contracts are the documentation of the HTTP edge, and stubs have none: they go to
 ``protos/gen/trueup/comments.json``, by the full name of what they are about. For other languages there is
 ``protos/gen/trueup/plain.binpb``: the contracts without our options (rules, HTTP paths, scopes), which every protoc and
-gRPC of the last years reads, and which needs no other file.
+gRPC of the last years reads, and which needs no other file. It says what Go and Java want to know: that a package is
+imported by its folder, and that each Java class has its own file.
 
 Usage: python protos/generate.py [--out DIR] [--image FILE]
 
@@ -70,7 +71,7 @@ def name_of(file: descriptor_pb2.FileDescriptorProto, path: list[int]) -> str:
 
 
 def plain(image: Path) -> bytes:
-    """A FileDescriptorSet of the contracts with no options of anybody's, so with no imports but the well-known types."""
+    """A FileDescriptorSet of the contracts without what extends options, so with no imports but the well-known types."""
     files = descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes())
     dropped = {file.name for file in files.file if not file.name.startswith(("trueup/", "google/protobuf/"))}
     dropped.add("google/protobuf/descriptor.proto")
@@ -88,6 +89,10 @@ def plain(image: Path) -> bytes:
             file.ClearField("options")
             file.ClearField("extension")
             file.syntax = "proto3"
+        if file.package.startswith("trueup."):
+            file.options.java_multiple_files = True
+            _, *names = file.package.split(".")
+            file.options.go_package = f"trueup/{'/'.join(names)};{''.join(names)}"
         for service in file.service:
             for method in service.method:
                 method.ClearField("options")

@@ -1,7 +1,8 @@
 # Opens a position, then follows the drifts of the desk for ever.
 #
-#     protoc --descriptor_set_in=../../protos/gen/trueup/plain.binpb --ruby_out=build --grpc_out=build \
-#            --plugin=protoc-gen-grpc="$(which grpc_ruby_plugin)" trueup/types/v1/{types,drift}.proto \
+#     mkdir -p build && protoc --descriptor_set_in=../../protos/gen/trueup/plain.binpb \
+#            --ruby_out=build --grpc_out=build --plugin=protoc-gen-grpc="$(which grpc_ruby_plugin)" \
+#            trueup/types/v1/{types,drift}.proto \
 #            trueup/position/v1/{position,position_service}.proto trueup/reconciler/v1/reconciler_service.proto
 #     ruby -I build follow_drifts.rb [POSITION_ADDRESS [RECONCILER_ADDRESS]]
 #

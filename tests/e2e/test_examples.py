@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,18 +18,27 @@ from tests.e2e.processes import ROOT, Process, Trio, wait_until
 EXAMPLES = ROOT / "examples"
 BUILD_S = 600.0  # a compiler, or a package registry, on a slow machine
 # opened; moved at the venue
-SETTINGS = {"python": ("NEAR", "HYPE"), "node": ("AVAX", "SOL"), "cpp": ("DOT", "BTC"), "ruby": ("ATOM", "ETH")}
+SETTINGS = {
+    "python": ("NEAR", "HYPE"),
+    "node": ("AVAX", "SOL"),
+    "cpp": ("DOT", "BTC"),
+    "ruby": ("ATOM", "ETH"),
+    "go": ("ADA", "ARB"),
+    "java": ("XRP", "kPEPE"),
+}
+NOT_IN_THE_BOOK = {"ARB", "kPEPE"}
+INTERRUPTED = (0, 128 + signal.SIGINT)
 
 
 def needs(*programs: str) -> None:
-    if missing := [program for program in programs if not shutil.which(program)]:
+    if missing := [program for program in programs if not shutil.which(program) and not Path(program).exists()]:
         pytest.skip(f"{', '.join(missing)} not found: make tools installs it")
 
 
 def run(*command: str | Path, cwd: Path) -> None:
-    done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=BUILD_S, check=False
-    )
+    words = [str(part) for part in command]
+    env = os.environ | {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}  # for a short life
+    done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=BUILD_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -52,15 +64,33 @@ def ruby() -> list[str | Path]:
     needs("ruby", "protoc", "grpc_ruby_plugin")
     if subprocess.run(["ruby", "-rgrpc", "-e", ""], capture_output=True, check=False).returncode:
         pytest.skip("Ruby has no gRPC: make tools installs it")
-    example, build = EXAMPLES / "ruby" / "follow_drifts.rb", ROOT / "build" / "examples" / "ruby"
-    build.mkdir(parents=True, exist_ok=True)
-    head = [line.removeprefix("#").strip().rstrip("\\") for line in example.read_text().splitlines()[:6]]
-    compile_ = " ".join(head[2:5]).replace("=build", f"={build}")  # as its own first lines say
-    run("bash", "-c", compile_, cwd=EXAMPLES / "ruby")
-    return ["ruby", "-I", build, example]
+    return as_it_says(EXAMPLES / "ruby" / "follow_drifts.rb")
 
 
-@pytest.mark.parametrize("language", [python, node, cpp, ruby], ids=lambda one: one.__name__)
+def go() -> list[str | Path]:
+    needs("go", "protoc", "protoc-gen-go", "protoc-gen-go-grpc", "/usr/share/gocode/src/google.golang.org/grpc")
+    return as_it_says(EXAMPLES / "go" / "follow_drifts.go")
+
+
+def java() -> list[str | Path]:
+    jars = ("grpc-netty", "guava", "netty-codec-http2", "perfmark-api", "protobuf", "geronimo-annotation-1.3-spec")
+    needs("javac", "protoc", "grpc_java_plugin", *(f"/usr/share/java/{jar}.jar" for jar in jars))
+    return as_it_says(EXAMPLES / "java" / "FollowDrifts.java")
+
+
+def as_it_says(example: Path) -> list[str | Path]:
+    """Do what the first lines of an example say, in a folder as deep as its own; the command that then runs it."""
+    folder = ROOT / "build" / f"example-{example.parent.name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(example, folder)
+    comment = example.read_text().splitlines()[2:]
+    lines = [line.lstrip("/#").strip() for line in itertools.takewhile(lambda line: len(line) > 2, comment)]
+    *build, start = re.split(r"(?<!\\)\n", "\n".join(lines))
+    run("bash", "-ec", "\n".join(build), cwd=folder)
+    return ["bash", "-c", f'cd {folder} && exec {start.partition(" [")[0]} "$@"', "example"]
+
+
+@pytest.mark.parametrize("language", [python, node, cpp, ruby, go, java], ids=lambda one: one.__name__)
 def test_follows_through_a_kill_without_losing_or_repeating(trio: Trio, language):
     trio.settle()
     opened, moved = SETTINGS[language.__name__]
@@ -68,13 +98,20 @@ def test_follows_through_a_kill_without_losing_or_repeating(trio: Trio, language
         example.wait_for(f"opened {opened} ")
         example.wait_for(f"CONFIRMED {opened}: ")  # the venue does not hold it
         trio.restart("reconciler")
-        trio.at_venue("leverage", coin=moved, value=7, mode="cross")  # the book has another one
+        if moved in NOT_IN_THE_BOOK:
+            trio.at_venue("trade", coin=moved, side="buy", size="1000")
+        else:
+            trio.at_venue("leverage", coin=moved, value=7, mode="cross")  # the book has another one
         example.wait_for(f" {moved}: ")
         shown = [int(number) for number in re.findall(r"^drift (\d+) ", example.output, re.MULTILINE)]
         assert shown == sorted(set(shown)), example.output
+        assert example.stop(signal.SIGINT) in INTERRUPTED, example.output
+    if moved in NOT_IN_THE_BOOK:
+        trio.at_venue("close", coin=moved)
     trio.ask("trueup.position.v1.PositionService/ClosePosition", symbol=opened, close_price="1")
     trio.ask("trueup.reconciler.v1.ReconcilerService/Reconcile")
-    wait_until(lambda: opened not in still_open(trio), f"the drift of {opened} to end")
+    over = {opened} | ({moved} & NOT_IN_THE_BOOK)
+    wait_until(lambda: not over & still_open(trio), f"the drifts of {over} to end")
 
 
 def still_open(trio: Trio) -> set[str]:
