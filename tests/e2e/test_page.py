@@ -520,6 +520,48 @@ async def test_on_a_phone_nothing_lies_beside_the_screen(browser: Browser, stage
     at_venue(stage.venue, "close", coin="kPEPE")
 
 
+def large_book() -> list[dict[str, Any]]:
+    """300 positions as the Position service would tell them: long names, long numbers, many labels, no marks."""
+    labels = {"strategy-b": "momentum-with-a-long-name-" + "x" * 30, "strategy-a": "carry"}
+    wide = {"size": "1000000.123456789012345678", "entry_price": "0.000000123456", "leverage": "5"}
+    wide |= {"estimated_liquidation_price": "0.000000100016", "account": "main/a-sub-account-with-a-long-name"}
+    wide |= {"side": "SIDE_LONG", "venue": "hyperliquid", "labels": labels}
+    return [wide | {"position_id": f"{number}", "symbol": f"BIT-{number:03d}-28NOV25-CDE"} for number in range(300)]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_a_large_book_sticks_out_of_nothing_and_hides_no_venue(browser: Browser, stage: Stage, size):
+    async with browser.tab(size) as tab:
+        await opened(tab, stage.page)
+        await tab.until(
+            "document.querySelectorAll('#venues li').length && !document.querySelector('#allocation').hidden", "venues"
+        )
+        # Beside the live rows, which are drawn anew all the time: a table of its own in place of that one.
+        first, out = await tab.value(
+            f"import('{stage.page}page/positions.js').then(it => {{"
+            " const old = document.querySelector('#position-table'), made = old.cloneNode(false);"
+            " made.append(document.createElement('thead'), document.createElement('tbody')); made.hidden = false;"
+            " old.replaceWith(made);"
+            f" new it.Positions().set({json.dumps(large_book())}, []);"
+            " const edge = document.querySelector('#positions').getBoundingClientRect().right;"
+            " const ends = [...made.querySelectorAll('tbody td, tbody th')].map(one => one.getBoundingClientRect().right);"
+            " return [made.tBodies[0].rows[0].innerText.replace(/\\s+/g, ' '), ends.filter(one => one > edge + 1).length]; })"
+        )
+        assert "strategy-a=carry, strategy-b=momentum" in first
+        assert "not known est. ≈ 0.000000100016" in first
+        assert out == 0
+        assert await tab.value("document.documentElement.scrollWidth") <= size[0]
+        if size == PHONE:
+            await tab.click("header a", "Venues")
+        else:
+            await tab.value("scrollTo(0, document.body.scrollHeight)")
+        await tab.until(
+            "(box => box.top >= 0 && box.top < innerHeight)(document.querySelector('#allocation').getBoundingClientRect())",
+            "the venues' shares to be on the screen",
+        )
+        assert await tab.value("document.documentElement.scrollHeight") < 5 * size[1] or size == PHONE
+
+
 # Text that is too close to its ground in brightness, by WCAG's formula. Grounds may be see-through.
 PALE = """(() => {
   const parse = text => { const canvas = parse.canvas ||= new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});

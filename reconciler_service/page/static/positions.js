@@ -82,9 +82,11 @@ export class Positions {
   }
 }
 
+// In the order of their names: the wire has none, and they would change places with every message.
+const labelsOf = (one) => Object.entries(one.labels || {}).map(([name, value]) => `${name}=${value}`).sort();
+
 function wordsOf(one) {
-  const labels = Object.entries(one.labels || {}).map(([name, value]) => `${name}=${value}`);
-  return [one.symbol, one.asset, one.venue, one.account, side(one.side), ...labels].join(" ").toLowerCase();
+  return [one.symbol, one.asset, one.venue, one.account, side(one.side), ...labelsOf(one)].join(" ").toLowerCase();
 }
 
 function build() {
@@ -98,7 +100,7 @@ function build() {
   const bar = make("span", { class: "track", "aria-hidden": "true" }, row.fill);
   const cells = [
     [row.name, " ", row.side, " ", row.where, row.labels], [row.size, " ", row.leverage], [row.entry], [row.mark, " ", row.age], [row.notional],
-    [row.pnl, " ", row.pnlPercent], [row.distance, bar, row.liquidation], [row.check],
+    [row.pnl, " ", row.pnlPercent], [row.distance, bar, " ", row.liquidation], [row.check],
   ];
   row.cells = cells.map((content, at) => {
     const column = COLUMNS[at];
@@ -124,7 +126,7 @@ function update(row, one) {
   mark(row.side, "data-side", side(one.side));
   const state = one.status === "POSITION_STATUS_OPEN" ? "" : ` · ${life(one.status)}`;
   say(row.where, `${one.venue} · ${one.account}${state}`);
-  say(row.labels, Object.entries(one.labels || {}).map(([name, value]) => `${name}=${value}`).join(", "));
+  say(row.labels, labelsOf(one).join(", "));
   amount(row.size, one.size, grouped);
   say(row.leverage, [isDecimal(one.leverage) ? `${grouped(one.leverage)}×` : "", margin(one.margin_mode)].filter(Boolean).join(" "));
   amount(row.entry, one.entry_price, price);

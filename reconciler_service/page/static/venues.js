@@ -67,7 +67,7 @@ export function drawAllocation({ allocations, tolerance, portfolio_value: value 
     say(row.name, one.venue);
     say(row.words, one.within_tolerance ? "✓ on target" : `◆ ${share(one.drift, { signed: true })} off`);
     mark(row.words, "data-state", one.within_tolerance ? "good" : "warn");
-    say(row.value, `${share(one.actual)} of a target of ${share(one.target)} · ${money(one.value)} USD${BY[one.basis] || ""}`);
+    say(row.value, `${share(one.actual)}, target ${share(one.target)} · ${money(one.value)} USD${BY[one.basis] || ""}`);
     asked(row.age, one.observed_at);
     const differs = isDecimal(one.booked_value) && money(one.booked_value) !== money(one.value);
     say(row.booked, differs ? ` · ${money(one.booked_value)} USD in the book` : "");
