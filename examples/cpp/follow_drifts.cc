@@ -81,8 +81,8 @@ int main(int argc, char** argv) {
       // 0 while a snapshot is under way: it can only be resumed from once it is complete.
       if (message.revision() != 0) revision = message.revision();
     }
-    context.TryCancel();  // an abandoned stream would stay open on the server
-    auto status = stream->Finish();
+    if (stopping) context.TryCancel();  // an abandoned stream would stay open on the server
+    auto status = stream->Finish();     // why it ended, unless it was cancelled
     if (stopping) break;
     if (status.error_code() == grpc::OUT_OF_RANGE) {
       // Away for longer than the history is kept: list what is open, go on from there.

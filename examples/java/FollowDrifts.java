@@ -4,8 +4,10 @@
 //            --java_out=build/src --grpc_out=build/src --plugin=protoc-gen-grpc="$(which grpc_java_plugin)" \
 //            trueup/types/v1/{types,drift}.proto trueup/position/v1/{position,position_service}.proto \
 //            trueup/reconciler/v1/reconciler_service.proto
-//     javac -proc:none -cp '/usr/share/java/*' -sourcepath build/src -d build/classes FollowDrifts.java
-//     java -cp 'build/classes:/usr/share/java/*' FollowDrifts [POSITION_ADDRESS [RECONCILER_ADDRESS]]
+//     export CLASSPATH=build/classes$(printf ':%s' /usr/share/java/{grpc,netty,opencensus}-*.jar \
+//            /usr/share/java/{guava,perfmark-api,protobuf,geronimo-annotation-1.3-spec}.jar)
+//     javac -proc:none -sourcepath build/src -d build/classes FollowDrifts.java
+//     java FollowDrifts [POSITION_ADDRESS [RECONCILER_ADDRESS]]
 //
 // Whatever ends the stream, it goes on after the last revision that was seen: nothing is lost, nothing comes twice.
 // Debian: apt-get install default-jdk-headless libgrpc-java libguava-java libnetty-java libperfmark-java

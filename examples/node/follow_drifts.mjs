@@ -54,10 +54,10 @@ for (let failures = 0; !stopping; ) {
     if (stopping) break;
     if (error.code === grpc.status.OUT_OF_RANGE) {
       // Away for longer than the history is kept: list what is open, go on from there.
-      const listed = await call(drifts, 'ListDrifts', {});
-      listed.drifts.forEach(show);
-      revision = listed.revision;
-      continue;
+      const listed = await call(drifts, 'ListDrifts', {}).catch(() => null);
+      listed?.drifts.forEach(show);
+      revision = listed?.revision ?? revision;
+      if (listed) continue;
     }
     const mistakes = ['INVALID_ARGUMENT', 'UNAUTHENTICATED', 'PERMISSION_DENIED', 'UNIMPLEMENTED', 'FAILED_PRECONDITION'];
     if (mistakes.includes(grpc.status[error.code])) throw error; // repeating would not mend it

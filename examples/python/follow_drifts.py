@@ -48,10 +48,22 @@ async def follow_drifts(stub: ReconcilerServiceStub) -> None:
                     for event in message.events:
                         show(event.drift)
         except Pruned:  # away for longer than the history is kept: list what is open, go on from there
+            revision = await show_open(stub)
+
+
+async def show_open(stub: ReconcilerServiceStub) -> int:
+    """Shows the open drifts; the revision to go on from."""
+    while True:
+        try:
             listed = await stub.ListDrifts(ListDriftsRequest(), timeout=10)
-            for drift in listed.drifts:
-                show(drift)
-            revision = listed.revision
+            break
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise
+            await asyncio.sleep(1)
+    for drift in listed.drifts:
+        show(drift)
+    return listed.revision
 
 
 def show(drift) -> None:

@@ -44,10 +44,11 @@ loop do
     end
   rescue GRPC::OutOfRange
     # Away for longer than the history is kept: list what is open, go on from there.
-    listed = drifts.list_drifts(Reconciler::V1::ListDriftsRequest.new)
-    listed.drifts.each { |drift| show(drift) }
-    revision = listed.revision
-    next
+    if (listed = drifts.list_drifts(Reconciler::V1::ListDriftsRequest.new) rescue nil)
+      listed.drifts.each { |drift| show(drift) }
+      revision = listed.revision
+      next
+    end
   rescue *mistakes
     raise
   rescue GRPC::BadStatus => error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import re
@@ -9,9 +10,17 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from concurrent import futures
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+from trueup.position.v1 import position_pb2, position_service_pb2, position_service_pb2_grpc
+from trueup.reconciler.v1 import reconciler_service_pb2 as pb
+from trueup.reconciler.v1 import reconciler_service_pb2_grpc
+from trueup.types.v1 import drift_pb2
 
 from tests.e2e.processes import ROOT, Process, Trio, wait_until
 
@@ -87,14 +96,24 @@ def as_it_says(example: Path) -> list[str | Path]:
     lines = [line.lstrip("/#").strip() for line in itertools.takewhile(lambda line: len(line) > 2, comment)]
     *build, start = re.split(r"(?<!\\)\n", "\n".join(lines))
     run("bash", "-ec", "\n".join(build), cwd=folder)
-    return ["bash", "-c", f'cd {folder} && exec {start.partition(" [")[0]} "$@"', "example"]
+    told = "\n".join(line for line in build if line.startswith("export "))
+    return ["bash", "-ec", f'cd {folder}\n{told}\nexec {start.partition(" [")[0]} "$@"', "example"]
 
 
-@pytest.mark.parametrize("language", [python, node, cpp, ruby, go, java], ids=lambda one: one.__name__)
+EACH = pytest.mark.parametrize("language", [python, node, cpp, ruby, go, java], ids=lambda one: one.__name__)
+
+
+@functools.cache
+def built(language: Callable[[], list[str | Path]]) -> list[str | Path]:
+    """The command that runs an example; what is to be built is built once."""
+    return language()
+
+
+@EACH
 def test_follows_through_a_kill_without_losing_or_repeating(trio: Trio, language):
     trio.settle()
     opened, moved = SETTINGS[language.__name__]
-    with Process([*language(), trio.position, trio.reconciler], trio.env) as example:
+    with Process([*built(language), trio.position, trio.reconciler], trio.env) as example:
         example.wait_for(f"opened {opened} ")
         example.wait_for(f"CONFIRMED {opened}: ")  # the venue does not hold it
         trio.restart("reconciler")
@@ -117,3 +136,50 @@ def test_follows_through_a_kill_without_losing_or_repeating(trio: Trio, language
 def still_open(trio: Trio) -> set[str]:
     listed = trio.ask("trueup.reconciler.v1.ReconcilerService/ListDrifts")
     return {drift["symbol"] for drift in listed.get("drifts", [])}
+
+
+class Forgetful(
+    reconciler_service_pb2_grpc.ReconcilerServiceServicer, position_service_pb2_grpc.PositionServiceServicer
+):
+    """Both services as after a long absence of the caller: revision 5 is pruned, and the list is there at the second try."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []  # the revisions streams were resumed after
+        self.lists = 0
+
+    def OpenPosition(self, request: Any, context: Any) -> position_service_pb2.OpenPositionResponse:
+        opened = position_pb2.Position(symbol=request.asset, size=request.size, entry_price=request.entry_price)
+        return position_service_pb2.OpenPositionResponse(position=opened)
+
+    def StreamDriftEvents(self, request: Any, context: Any) -> Iterator[pb.StreamDriftEventsResponse]:
+        self.asked.append(request.after_revision)
+        if request.after_revision == 5:
+            context.abort(grpc.StatusCode.OUT_OF_RANGE, "pruned")
+        event = drift_pb2.DriftEvent(drift=drift_pb2.Drift(revision=3, symbol="OPEN"))
+        yield pb.StreamDriftEventsResponse(events=[event] if request.include_open else [])
+        yield pb.StreamDriftEventsResponse(revision=max(5, request.after_revision))
+        context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+
+    def ListDrifts(self, request: Any, context: Any) -> pb.ListDriftsResponse:
+        self.lists += 1
+        if self.lists == 1:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "not yet")
+        return pb.ListDriftsResponse(drifts=[drift_pb2.Drift(revision=90, symbol="LISTED")], revision=99)
+
+
+@EACH
+def test_what_is_pruned_is_listed_and_followed_from_there(language):
+    service, server = Forgetful(), grpc.server(futures.ThreadPoolExecutor(4))
+    position_service_pb2_grpc.add_PositionServiceServicer_to_server(service, server)
+    reconciler_service_pb2_grpc.add_ReconcilerServiceServicer_to_server(service, server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        with Process([*built(language), address, address], os.environ) as example:
+            wait_until(lambda: service.asked[-2:] == [99, 99] or example.popen.poll() is not None, "it to go on")
+            assert example.popen.poll() is None, example.output
+            assert re.findall(r"^drift (\d+) ", example.output, re.MULTILINE) == ["3", "90"]
+        assert set(service.asked) == {0, 5, 99}
+        assert service.lists == 2
+    finally:
+        server.stop(None).wait()
