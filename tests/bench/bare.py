@@ -140,8 +140,9 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
-async def measure(kind: str, dsn: str, rounds: int, *, profile: bool) -> None:
-    method, in_flight, each, prepare = KINDS[kind]
+async def measure(kind: str, dsn: str, rounds: int, at_once: int | None, *, profile: bool) -> None:
+    method, usual, each, prepare = KINDS[kind]
+    in_flight = at_once or usual
     store = Store(dsn)
     ledger = Ledger(store, linger_s=PositionSettings().commit_linger_ms / 1000)
     await ledger.start()
@@ -160,7 +161,7 @@ async def measure(kind: str, dsn: str, rounds: int, *, profile: bool) -> None:
     await ledger.stop()
 
 
-async def main(kinds: Sequence[str], rounds: int, *, profile: bool) -> None:
+async def main(kinds: Sequence[str], rounds: int, at_once: int | None, *, profile: bool) -> None:
     with folder() as made, (made / "log").open("w") as log:
         logs.configure("INFO", "json", log)
         for kind in kinds:
@@ -168,7 +169,7 @@ async def main(kinds: Sequence[str], rounds: int, *, profile: bool) -> None:
             await server.start()
             try:
                 await database.prepare(server.dsn)
-                await measure(kind, server.dsn, rounds, profile=profile)
+                await measure(kind, server.dsn, rounds, at_once, profile=profile)
             finally:
                 await server.stop()
 
@@ -177,8 +178,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0], prog="python -m tests.bench.bare")
     parser.add_argument("kinds", nargs="*", default=list(KINDS), metavar="KIND", help=f"of {', '.join(KINDS)}")
     parser.add_argument("--rounds", type=int, default=6, help="the best of them counts (%(default)s)")
+    parser.add_argument("--in-flight", type=int, help="calls at a time, instead of what make bench has of each kind")
     parser.add_argument("--profile", action="store_true", help="show where the time goes")
     asked = parser.parse_args()
     if unknown := set(asked.kinds) - set(KINDS):
         parser.error(f"no such kind: {', '.join(sorted(unknown))}")
-    asyncio.run(main(asked.kinds, asked.rounds, profile=asked.profile))
+    asyncio.run(main(asked.kinds, asked.rounds, asked.in_flight, profile=asked.profile))

@@ -71,7 +71,8 @@ class Desks:
         seconds = time.perf_counter() - began
         runs = (done.run, *done.other_runs)  # desks that are slower than others wait for have runs of their own
         compared, confirmed = sum(run.positions_compared for run in runs), sum(run.confirmed for run in runs)
-        if compared != self.positions or confirmed or any(run.suspected for run in runs):
+        # A desk that is slow now and then may be in two of the runs.
+        if compared < self.positions or confirmed or any(run.suspected for run in runs):
             bad = [check for run in runs for check in run.checks if check.error][:1]
             raise Unusable(f"compared {compared} of {self.positions}, confirmed {confirmed}: {bad}")
         return seconds
