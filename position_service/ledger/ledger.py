@@ -145,20 +145,23 @@ class Ledger:
 
     async def _check(self) -> None:
         # Who asks while a look is under way waits for the next one: the one under way may have looked too early.
-        while self._asked:
-            await self._readers.gather()
-            asked, self._asked = self._asked, []
-            try:
-                await self.refresh()
-            except Exception as error:  # noqa: BLE001 - handed to those who asked
-                _fail(asked, error)
-            except asyncio.CancelledError:
-                _fail(asked, StoreUnavailable("the look was broken off"))
-                raise
-            else:
-                for one in asked:
-                    if not one.done():
-                        one.set_result(None)
+        asked: list[asyncio.Future[None]] = []
+        try:
+            while self._asked:
+                await self._readers.gather()
+                asked, self._asked = self._asked, []
+                try:
+                    await self.refresh()
+                except Exception as error:  # noqa: BLE001 - handed to those who asked
+                    _fail(asked, error)
+                else:
+                    for one in asked:
+                        if not one.done():
+                            one.set_result(None)
+        except asyncio.CancelledError:
+            _fail([*asked, *self._asked], StoreUnavailable("the look was broken off"))
+            self._asked = []
+            raise
 
     async def refresh(self) -> None:
         """Look at the head; catch up when another process has moved it. Raises StoreUnavailable."""
@@ -166,6 +169,7 @@ class Ledger:
         known = committer.head
         head = await self.store.head()
         if head.revision < known.revision:
+            self.store.look_elsewhere()
             raise WentBack(head.revision, known.revision)
         if head[:2] <= committer.head[:2]:
             return

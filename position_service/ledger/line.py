@@ -37,29 +37,34 @@ class Line:
     async def open(self) -> asyncpg.Connection:
         """The connection; another one when it is gone."""
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(
-                self._dsn, command_timeout=self._timeout_s, timeout=self._timeout_s
-            )
+            self._connection = await asyncpg.connect(self._dsn, timeout=self._timeout_s)
         return self._connection
 
     async def row(self, query: str, *arguments: Any) -> asyncpg.Record | None:
-        """The first row of a statement's answer. Raises StoreUnavailable when it broke: its outcome is not known."""
-        async with self._turn:
-            try:
-                connection = await self.open()
-                return await connection.fetchrow(query, *arguments)
-            except LOST as error:
-                self._drop()
-                raise StoreUnavailable(str(error)) from error
-            except asyncio.CancelledError:
-                self._drop()
-                raise
+        """The first row of a statement's answer. Raises StoreUnavailable when it broke: its outcome is not known.
+
+        That takes no longer than the time limit, whoever is waiting for a turn before.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s), self._turn:
+                try:
+                    connection = await self.open()
+                    return await connection.fetchrow(query, *arguments)
+                except LOST:
+                    self.drop()
+                    raise
+                except asyncio.CancelledError:
+                    self.drop()
+                    raise
+        except LOST as error:
+            raise StoreUnavailable(str(error) or f"no answer within {self._timeout_s:g} s") from error
 
     async def close(self) -> None:
         if self._connection is not None:
             await self._connection.close(timeout=2)
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """Give the connection up; the next statement makes another one."""
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None

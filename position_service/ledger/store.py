@@ -104,6 +104,10 @@ class Store:
         """Where the ledger is now."""
         return _found(await self._looker.row(_HEAD))
 
+    def look_elsewhere(self) -> None:
+        """Ask whoever is the database now where the ledger is: a connection may be held by one that was."""
+        self._looker.drop()
+
     async def append(self, old: Head, new: Head, rows: Mapping[Part, Rows]) -> bool:
         """Commit a batch if the head is still ``old``. False: it is not, and nothing was written.
 

@@ -13,6 +13,7 @@ from trueup.position.v1 import position_service_pb2 as pb
 
 from grpckit.errors import RpcError
 from position_service.embedded import EmbeddedPostgres
+from position_service.ledger.line import Line, StoreUnavailable
 from tests.database_proxy import Proxy, proxied
 from tests.position_client import Client, check_ledger, eventually, fill
 
@@ -264,6 +265,40 @@ async def test_a_look_at_the_head_that_is_cancelled_is_told_to_those_who_asked(s
     is_unavailable(await call)
     assert (await client.call("GetPosition", symbol="BTC")).revision == 1
     assert not ledger._poller.done()
+
+
+async def test_a_cancelled_look_is_told_also_to_those_who_came_meanwhile(start_position, monkeypatch):
+    service = await start_position()
+    client, ledger = Client(service.channel), service.app._ledger
+    await client.open("BTC")
+    looking, never = asyncio.Event(), asyncio.Event()
+
+    async def hang():
+        looking.set()
+        await never.wait()
+
+    monkeypatch.setattr(ledger, "refresh", hang)
+    calls = [asyncio.create_task(client.refused("GetPosition", symbol="BTC"))]
+    await looking.wait()
+    calls.append(asyncio.create_task(client.refused("GetPosition", symbol="BTC")))
+    async with asyncio.timeout(10):
+        while not ledger._asked:
+            await asyncio.sleep(0)
+    ledger._checking.cancel()
+    monkeypatch.undo()
+    for call in calls:
+        is_unavailable(await call)
+
+
+async def test_nobody_waits_for_a_silent_database_once_for_each_before_him():
+    """Looks take turns on one connection: the limit is that of a look, with its waiting."""
+    silent = await asyncio.start_server(lambda *_: asyncio.Event().wait(), "127.0.0.1", 0)
+    line = Line(f"postgresql://nobody@127.0.0.1:{silent.sockets[0].getsockname()[1]}/none?sslmode=disable", 1.0)
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(*(line.row("SELECT 1") for _ in range(8)), return_exceptions=True)
+    assert {type(one) for one in found} == {StoreUnavailable}
+    assert str(found[-1]) == "no answer within 1 s"
+    silent.close()
 
 
 class Cluster:

@@ -110,7 +110,10 @@ async def stalled(run: Run, seconds: float, share: float) -> None:
             still = [Still(process.address, subscribers // 20) for _ in range(4)]
             keeping = [asyncio.create_task(asyncio.to_thread(one.stand)) for one in still]
             cell.load.start()
-            await cell.load.more(max(4, round(50 * share)), 240)
+            try:
+                await cell.load.more(max(4, round(50 * share)), 240)
+            except TimeoutError as error:
+                run.wrong("stalled", [f"alive: {error}"])
             cell.load._stop.set()
             await asyncio.gather(*cell.load._tasks[:1])
             last = max(one.answer.revision for one in cell.load.history.operations if one.answer is not None)
@@ -123,7 +126,7 @@ async def stalled(run: Run, seconds: float, share: float) -> None:
             await asyncio.sleep(SLOW_S if long_enough else 0)
             for one in still:
                 one.ends = time.monotonic() + (60 if long_enough else 0)
-            await asyncio.gather(*keeping)
+            await asyncio.gather(*keeping, return_exceptions=True)  # what was not told is counted below
             told = sum(one.told for one in still)
             run.count("stalled subscriber told to resume", told)
             for task in reading:

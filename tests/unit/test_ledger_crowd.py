@@ -8,9 +8,10 @@ from itertools import chain, count, repeat
 
 import pytest
 
-from position_service.ledger.crowd import Crowd
+from position_service.ledger.crowd import _QUIET_TURNS, Crowd
 
 MOST = 50
+QUIET = _QUIET_TURNS + 1  # looks until it believes that nobody comes
 
 
 class Door:
@@ -57,11 +58,11 @@ async def test_nobody_waits_for_those_who_do_not_come_again() -> None:
     door = Door()
     crowd = Crowd(door, MOST, 3600)
     await gathered(crowd, door, 5)
-    assert await gathered(crowd, door, 1) == 4
+    assert await gathered(crowd, door, 1) == QUIET
     assert await gathered(crowd, door, 1) == 1
 
 
-@pytest.mark.parametrize(("unseen", "looks"), [(False, [1] * 16), (True, ([1] * 7 + [2]) * 2)])
+@pytest.mark.parametrize(("unseen", "looks"), [(False, [1] * 16), (True, ([1] * 7 + [QUIET]) * 2)])
 async def test_those_who_cannot_be_seen_are_looked_for_now_and_then(unseen: bool, looks: list[int]) -> None:
     door = Door()
     crowd = Crowd(door, MOST, 3600, unseen=unseen)
@@ -73,7 +74,7 @@ async def test_a_crowd_may_grow() -> None:
     crowd = Crowd(door, MOST, 3600)
     for _ in range(7):
         await gathered(crowd, door, 5)
-    assert await gathered(crowd, door, 5, 6, 7) == 6  # more than last time: until nobody else came
+    assert await gathered(crowd, door, 5, 6, 7) == 2 + QUIET  # more than last time: until nobody else came
     assert await gathered(crowd, door, 5, 6, 7) == 3
 
 
@@ -88,7 +89,7 @@ async def test_it_ends_in_time_though_more_keep_coming() -> None:
     growing = count(5, -1)
     crowd = Crowd(lambda: next(growing), 1_000_000, 0.005)
     await crowd.gather()  # there were five
-    growing = count(-1_000)
+    growing = count(-1_000_000_000)
     async with asyncio.timeout(10):
         await crowd.gather()
     assert next(growing) < 0
@@ -99,3 +100,14 @@ async def test_no_time_is_no_wait() -> None:
     crowd = Crowd(door, MOST, 0)
     await gathered(crowd, door, 5)
     assert await gathered(crowd, door, 1) == 1
+
+
+async def test_it_sets_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timer takes a millisecond and more: those who come one after the other would wait for that again and again."""
+    crowd = Crowd(lambda: 5, MOST, 3600, unseen=True)
+    await crowd.gather()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "call_at", lambda *_: pytest.fail("a timer"))
+    for waiting in (1, 5, 1, 1, 1, 1, 1, 1, 1, 1):
+        crowd._waiting = lambda now=waiting: now
+        await crowd.gather()
