@@ -28,6 +28,13 @@ class Operation:
     ended: int = 0  # 0: nobody knows what became of it
     answer: Any = None
     refusal: RpcError | None = None
+    refused_by: str = ""  # the address of the process
+    given_up: set[str] = field(default_factory=set)  # the processes whose answer was not waited for any longer
+
+    @property
+    def may_be_done_elsewhere(self) -> bool:
+        """Whether another process than the one that refused it has a try of it, and may wake up and do it."""
+        return bool(self.given_up - {self.refused_by})
 
     @property
     def is_read(self) -> bool:

@@ -152,7 +152,7 @@ class Load:
                 error = from_rpc(raw)
                 operation.ended = time.monotonic_ns()
                 if error.code in REFUSALS:
-                    operation.refusal = error
+                    operation.refusal, operation.refused_by = error, server.address
                     self.history.note(error)
                     break
                 self._failed(operation.method, error)
@@ -160,6 +160,7 @@ class Load:
                     operation.ended = 0
                     break
                 self.history.repeated += 1
+                operation.given_up.add(server.address)
                 operation.ended = 0
                 await asyncio.sleep(0.02)
             else:

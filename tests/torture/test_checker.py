@@ -250,6 +250,17 @@ WRONG: dict[str, tuple[Callable[[Story], None], ...]] = {
 }
 
 
+@pytest.mark.parametrize(("given_up", "is_wrong"), [((), True), (("a",), True), (("b",), False), (("a", "b"), False)])
+def test_what_one_process_refused_another_may_do_when_it_wakes_up(given_up, is_wrong):
+    story = Story()
+    refused_and_done(story)
+    (write,) = [
+        one for one in story.history.operations if one.refusal is not None and one.refusal.reason == "STALE_REVISION"
+    ]
+    write.refused_by, write.given_up = "a", set(given_up)
+    assert any(line.startswith("refused: ") for line in story.judged()) is is_wrong
+
+
 def test_a_command_that_comes_in_pieces_is_told():
     logged = Logged()
     for revision in (1, 2, 3):
