@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import typer
 from trueup.position.v1 import position_service_pb2 as pb
 
 from trueup_cli import options, position_tables
+from trueup_cli.failures import USAGE, Failure
 from trueup_cli.options import (
     ExpectedRevision,
     Fee,
@@ -21,6 +23,9 @@ from trueup_cli.options import (
     Side,
 )
 from trueup_cli.session import Session, talks
+
+# No venue names anything like that, but people do.
+_PAIR_WITHOUT_SLASH = re.compile(r"([A-Za-z0-9]{2,}?)(USD|USDC|USDT)")
 
 
 def _show(session: Session, position: Any) -> None:
@@ -50,6 +55,8 @@ async def open_(
 
     Example: trueup positions open ARB/USD 1000 0.95 --leverage 5
     """
+    if pair := _PAIR_WITHOUT_SLASH.fullmatch(asset):
+        raise Failure(f"{asset!r} is no pair: write {pair[1]}/{pair[2]}", USAGE)
     named = options.reference(asset, venue, account)
     if symbol:
         named["symbol"] = symbol

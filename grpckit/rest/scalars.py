@@ -80,7 +80,8 @@ def _enum(field: Field, value: object) -> int:
             return names[value.upper()]
         if INTEGER.fullmatch(value) and len(value) <= 10:
             return int(value)
-    raise Wrong(f"must be one of {', '.join(name for name in names if not name.startswith(_prefix(field.enum_type)))}")
+    short = (name for name, number in names.items() if number and not name.startswith(_prefix(field.enum_type)))
+    raise Wrong(f"must be one of {', '.join(short)}")
 
 
 def _bytes(field: Field, value: object) -> bytes:

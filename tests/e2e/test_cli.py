@@ -127,6 +127,8 @@ def test_errors_are_one_line_that_says_what_to_do(cli: CommandLine):
     assert told.endswith("(request id r1)")
     for numbers, field in ((("-1", "42000.5"), "size"), (("1", "-42000.5"), "entry_price")):
         assert cli.refused("positions", "open", "OP/USD", *numbers).startswith(f"{field}: must be a plain decimal > 0")
+    told = cli.refused("positions", "open", "BTCUSDC", "1", "100", code=2)
+    assert told == "'BTCUSDC' is no pair: write BTC/USDC"
     told = cli.refused("positions", "open", "BTC/USD", "1", "1")
     assert "has a live position already" in told
     assert "(request id cli-" in told
