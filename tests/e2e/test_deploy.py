@@ -175,6 +175,7 @@ def test_kubernetes_probes_ports_and_names_belong_together():
     services = {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "Service"}
     budgets = {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "PodDisruptionBudget"}
     deployments = {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "Deployment"}
+    scraped = {name: services.pop(f"{name}-metrics") for name in SETTINGS}
     assert set(services) == set(budgets) == set(deployments) == set(SETTINGS)
     for name, deployment in deployments.items():
         pod = deployment["template"]
@@ -186,25 +187,35 @@ def test_kubernetes_probes_ports_and_names_belong_together():
         env = {one["name"]: one.get("value", "") for one in container["env"]}
         ports = {one["name"]: one["containerPort"] for one in container["ports"]}
         assert ports["grpc"] == Listen.parse(env[LISTEN[name]]).port
-        assert (
-            ports["http"]
-            == Listen.parse(env["HTTP_LISTEN"]).port
-            == int(pod["metadata"]["annotations"]["prometheus.io/port"])
-        )
+        assert ports["http"] == Listen.parse(env["HTTP_LISTEN"]).port
         assert {one["name"]: one["port"] for one in services[name]["ports"]} == ports
+        assert {one["name"]: one["port"] for one in scraped[name]["ports"]} == {"http": ports["http"]}
+        assert scraped[name]["selector"] == services[name]["selector"]
+        assert scraped[name]["clusterIP"] == "None"
+        assert scraped[name]["publishNotReadyAddresses"], "what is not ready is what to look at"
         probes = [container[probe]["httpGet"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")]
         assert {(one["port"], one["scheme"]) for one in probes} == {("http", "HTTPS")}
         assert [one["path"] for one in probes] == ["/livez", "/livez", "/healthz"], "a restart mends no dependency"
-        assert pod["metadata"]["annotations"]["prometheus.io/scheme"] == "https"
         assert pod["spec"]["securityContext"]["fsGroup"], "secrets are root's, for the group to read"
         assert container["command"] == ["python", "-m", MODULES[name]]
-        grace = SETTINGS[name].model_fields["drain_grace"].default + 5  # DRAIN_WAIT off loopback
-        assert pod["spec"]["terminationGracePeriodSeconds"] > grace
+        assert pod["spec"]["terminationGracePeriodSeconds"] > stops_s(name)
     (reconciler,) = deployments["reconciler"]["template"]["spec"]["containers"]
     address = next(one["value"] for one in reconciler["env"] if one["name"] == "POSITION_ADDRESS")
     assert address == "dns:///position:50051"
     assert COMPOSE["services"]["reconciler"]["environment"]["POSITION_ADDRESS"] == address
     assert deployments["position"]["replicas"] >= 3
+
+
+def stops_s(name: str) -> float:
+    """The longest that a service takes to end off loopback: HTTP drains, then gRPC, then it commits or waits a moment."""
+    wait, grace = 5, SETTINGS[name].model_fields["drain_grace"].default
+    return (wait + grace + 1) + (wait + grace) + 2
+
+
+def test_nothing_is_killed_while_it_ends():
+    for name in SETTINGS:
+        assert int(dict(unit(name))["TimeoutStopSec"]) > stops_s(name)
+        assert int(COMPOSE["services"][name]["stop_grace_period"].removesuffix("s")) > stops_s(name)
 
 
 def test_kubernetes_takes_them():
@@ -221,7 +232,7 @@ def test_kustomize_builds_them(folder: str):
     command = ["kubectl", "kustomize", str(DEPLOY / folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert [one["metadata"]["namespace"] for one in yaml.safe_load_all(done.stdout)] == ["trueup"] * 7
+    assert [one["metadata"]["namespace"] for one in yaml.safe_load_all(done.stdout)] == ["trueup"] * 9
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze: apt-get install systemd")
