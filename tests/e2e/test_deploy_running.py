@@ -309,9 +309,10 @@ def test_certificates_name_what_is_called():
 
 MACHINE = {
     # What asks for root, for a network or for systemd; what is left of each is what matters here.
+    "id": "exit 1",
     "useradd": "exit 0",
     "chown": "exit 0",
-    "python3": 'mkdir -p "$3/bin"; for name in python trueup; do ln -s "RUN" "$3/bin/$name"; done; ln -s /bin/true "$3/bin/pip"',
+    "python3": 'mkdir -p "$3/bin"; for name in python trueup; do ln -sf "RUN" "$3/bin/$name"; done; ln -sf /bin/true "$3/bin/pip"',
     "install": 'for word; do shift; case "$word" in -o|-g) named=1;; trueup) test "$named" || set -- "$@" trueup; named=;; '
     '*) set -- "$@" "$word";; esac; done; exec /usr/bin/install "$@"',
     "systemctl": 'echo "systemctl $*"',
@@ -335,13 +336,13 @@ class Machine:
         for name, script in (MACHINE | {"run": run}).items():
             (shims / name).write_text("#!/bin/sh\n" + script.replace("RUN", str(shims / "run")) + "\n")
             (shims / name).chmod(0o755)
-        for folder in ("opt", "etc/systemd/system", "var/lib/trueup-backup"):
+        for folder in ("opt", "etc/systemd/system", "var/lib/trueup-backup", "usr/local/share"):
             (site.folder / folder).mkdir(parents=True)
         path = os.pathsep.join((str(shims), os.environ["PATH"]))
         self.env = environment(site.folder, PATH=path)
 
     def here(self, text: str) -> str:
-        for place in ("/opt/trueup", "/etc/trueup", "/etc/systemd", "/var/lib/trueup-backup"):
+        for place in ("/opt/trueup", "/etc/trueup", "/etc/systemd", "/var/lib/trueup-backup", "/usr/local/share"):
             text = text.replace(place, f"{self.site.folder}{place}")
         return text
 
@@ -374,8 +375,6 @@ class Machine:
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        if "reconciler.env" in command and "install" in command:
-            self.edit()
         if started := re.search(r"^systemctl (?:enable --now|start) trueup-(\w+)$", done.stdout, flags=re.MULTILINE):
             self.start(started[1])
         return done.stdout
@@ -391,8 +390,17 @@ class Machine:
 
 
 def test_the_page_sets_up_one_machine(site: Site):
-    machine = Machine(site)
-    told = [machine.run(command) for command in fenced(PAGE, "bash machine")]
+    machine, commands = Machine(site), list(fenced(PAGE, "bash machine"))
+    at = commands.index("systemctl daemon-reload")  # before it, files are edited
+    for command in commands[:at]:
+        machine.run(command)
+    machine.edit()
+    made = {file: file.read_bytes() for file in (site.folder / "etc/trueup").iterdir()}
+    assert {file.name for file in made} == {"position.env", "reconciler.env", "key-pepper", "root.key"}
+    for command in commands[:at]:
+        machine.run(command)
+    assert {file: file.read_bytes() for file in made} == made, "what is there stays"
+    told = [machine.run(command) for command in commands[at:]]
     doctor = next(each for each in told if "Position service" in each)
     assert "security of the Position service: API keys" in doctor
     assert "PROBLEM" not in doctor, doctor
@@ -402,6 +410,7 @@ def test_the_page_sets_up_one_machine(site: Site):
     )
     (dumped,) = (site.folder / "var/lib/trueup-backup").iterdir()
     assert re.fullmatch(r"\w{3}\.dump", dumped.name)
+    assert (site.folder / "usr/local/share/trueup-ca.pem").stat().st_mode & 0o777 == 0o644, "callers may read it"
     secrets = [*(site.folder / "etc/trueup").glob("*.*"), *(site.folder / "etc/trueup/certs").glob("*.key")]
     assert {file.name for file in secrets} > {"position.env", "reconciler.env", "root.key", "reconciler.key", "ca.key"}
     assert [file.name for file in secrets if file.stat().st_mode & 0o077] == []
