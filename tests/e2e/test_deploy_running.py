@@ -163,7 +163,7 @@ def test_secrets_are_made_once_and_certificates_anew(prepared: Path):
 SHIM = """
 import json, os, subprocess, sys
 folder, words = {folder!r}, [word for word in sys.argv[1:]]
-if words[:2] == ["-n", "trueup"]:
+if words[:2] in (["-n", "trueup"], ["-n", "bots"]):
     words = words[2:]
 if words[0] == "create":
     sys.exit(subprocess.run([{kubectl!r}, *words, "--dry-run=client", "-o", "json"]).returncode)
@@ -244,6 +244,7 @@ def cluster(site: Site) -> Cluster:
     (site.folder / "database.env").write_text("url=postgresql://trueup@db/trueup\n")
     (site.folder / "tmp").mkdir()
     (site.folder / "venues.env").write_text("hyperliquid-address=0x01\n")
+    (site.folder / "database-ca.pem").write_text("the authority of the database\n")
     return Cluster(site)
 
 
@@ -270,6 +271,16 @@ def test_the_page_brings_the_manifests_to_life(cluster: Cluster):
     assert (cluster.site.folder / "ledger.dump").stat().st_size > 1_000
     ca = cluster.secrets.folder / "position-tls" / "ca.crt"
     assert "Unauthenticated" in grpcurl(cluster.site, ca, "x-api-key: no-such-key")
+    for command in fenced(PAGE, "bash bots"):
+        cluster.run(command)
+    bot = cluster.secrets.value("trueup-bot", "key")
+    assert grpcurl(cluster.site, ca, f"x-api-key: {bot}").startswith("{")
+    keys = cluster.pods.mounts("position")["/run/trueup/keys"]  # type: ignore[union-attr]
+    assert "/run/trueup/keys/database-ca.pem" in PAGE
+    assert (keys / "database-ca.pem").exists()
+    assert names_in(cluster.secrets.folder / "position-tls" / "tls.crt") >= {
+        f"{name}.trueup.svc.cluster.local" for name in MODULES
+    }
 
 
 def test_with_mtls_whoever_has_no_certificate_is_not_even_answered(cluster: Cluster):
