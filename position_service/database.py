@@ -58,11 +58,17 @@ async def connect(dsn: str) -> asyncpg.Connection:
                 problem = error
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         problem = error
-    # The message of a driver may carry the URL, and the URL a password.
     raise StartupError(
-        f"cannot reach the database ({type(problem).__name__}): check DATABASE_URL, or leave it empty for the "
-        "embedded PostgreSQL"
+        f"cannot reach the database ({told(problem)}): check DATABASE_URL, or leave it empty for the embedded PostgreSQL"
     ) from problem
+
+
+def told(problem: Exception | None) -> str:
+    """What a driver's error may say. Its message may carry the URL, and the URL a password: only one is known not to."""
+    name = type(problem).__name__
+    if problem is not None and str(problem).startswith("root certificate file "):
+        return f"{name}: {problem.args[0]}"  # a file of the home folder: sslmode=verify-full without sslrootcert
+    return name
 
 
 async def _require_durable(connection: asyncpg.Connection) -> None:

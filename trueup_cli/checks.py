@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -89,6 +89,16 @@ async def reconciler(client: Client) -> AsyncIterator[Finding]:
     else:
         todo = "set its POSITION_ADDRESS"
         yield Finding(Level.PROBLEM, "reconciler -> book", "the Reconciler does not reach the Position service", todo)
+    for finding in seen_by(status):
+        yield finding
+
+
+def seen_by(status: pb.GetStatusResponse) -> Iterator[Finding]:
+    """What a Reconciler says of runs and venues. One that stands by looks at none, and says that instead."""
+    if status.position_service_ok and not status.active:
+        says = "the Reconciler that answers stands by, another one runs the cycles"
+        yield Finding(Level.OK, "reconciliation", says, "for its venues ask that one, or again")
+        return
     yield _cycles(status)
     for venue in status.venues:
         yield _venue(venue)

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 import asyncpg
 
 from position_service import embedded
-from position_service.database import MIGRATION_LOCK, prepare
+from position_service.database import MIGRATION_LOCK, prepare, told
 from position_service.embedded import EmbeddedPostgres, default_folder
 from position_service.ledger.history import History, Verdict
 from position_service.ledger.store import Store, patiently
@@ -81,8 +81,8 @@ async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     try:
         connection = await asyncpg.connect(dsn, timeout=30)
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        name = type(error).__name__
-        raise Failure(f"cannot reach the database ({name}): check DATABASE_URL or DB_PATH", UNREACHABLE) from None
+        says = f"cannot reach the database ({told(error)}): check DATABASE_URL or DB_PATH"
+        raise Failure(says, UNREACHABLE) from None
     try:
         yield connection
     finally:
