@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from grpckit.config import CONFIG_VARIABLE
 from position_service.settings import PositionSettings
 from reconciler_service.settings import ReconcilerSettings
 from tests.e2e.processes import BIN, ROOT, Trio, scratch
@@ -64,8 +65,8 @@ def test_commands_run_as_they_stand_and_a_restore_brings_everything_back(desk: T
 def test_settings_and_files_that_it_names_exist():
     known = {name.upper() for one in (PositionSettings, ReconcilerSettings, CliSettings) for name in one.model_fields}
     named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", PAGE)) - {"STORE_UNAVAILABLE", "NOT_SERVING"}
-    of_the_library = {"OTEL_TRACES_SAMPLER"}
-    assert named <= known | of_the_library, named - known
+    elsewhere = {"OTEL_TRACES_SAMPLER", CONFIG_VARIABLE}
+    assert named <= known | elsewhere, named - known
     links = re.findall(r"\]\(([^)\s]+)\)", PAGE)
     assert links
     assert [link for link in links if not (ROOT / "docs" / link).exists()] == []
