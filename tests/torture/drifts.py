@@ -97,12 +97,12 @@ def _told_right(trio: Trio, seen: list[Event]) -> list[str]:
 
 async def soak(run: Run, seconds: float, share: float) -> None:
     """Fills in flight, planted drifts and a venue that misbehaves: no false drift, none missed."""
-    box = Box(run, "soak", seconds, reconciliation_cycle=round(2000 * share))
+    box = Box(run, "soak", seconds, reconciliation_cycle=round(500 * share))
     async with stack(8, confirm_after_s=CONFIRM_AFTER_S) as running:
         soaking = Soak(
             running, seed=run.seed, in_flight_s=IN_FLIGHT_S, confirm_after_s=CONFIRM_AFTER_S, say=lambda _: None
         )
-        cycles = max(40, round(2000 * share))
+        cycles = max(40, round(500 * share))
         tally = await soaking.run(cycles)
     run.count("reconciliation cycle", tally.cycles)
     run.count("fill in flight", tally.in_flight)
