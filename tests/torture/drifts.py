@@ -103,7 +103,12 @@ async def soak(run: Run, seconds: float, share: float) -> None:
             running, seed=run.seed, in_flight_s=IN_FLIGHT_S, confirm_after_s=CONFIRM_AFTER_S, say=lambda _: None
         )
         cycles = max(40, round(500 * share))
-        tally = await soaking.run(cycles)
+        going = asyncio.create_task(soaking.run(cycles))
+        while not going.done():
+            if run.stopped:
+                soaking.stop()
+            await asyncio.wait([going], timeout=0.2)
+        tally = going.result()
     run.count("reconciliation cycle", tally.cycles)
     run.count("fill in flight", tally.in_flight)
     run.count("drift planted in a soak", tally.planted.total())
