@@ -119,12 +119,30 @@ def http_context(served: Certificate | None) -> ssl.SSLContext | None:
     if served is None:
         return None
 
-    def renew(connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
-        served.renew()
-        connection.context = served.context
+    context = _Current(ssl.PROTOCOL_TLS_SERVER)
+    context.served = served
+    return context
 
-    served.context.sni_callback = renew  # the one that listens; those that follow only serve
-    return served.context
+
+class _Current(ssl.SSLContext):
+    """Stands for the context of now, in which a connection begins and stays.
+
+    An SNI callback that puts another one in its place comes too late: sessions would still be resumed by the first
+    one, without a look at the client's certificate, whatever the client CA is by now.
+    """
+
+    served: Certificate
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        self.served.renew()
+        return self.served.context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
 
 class Calling:

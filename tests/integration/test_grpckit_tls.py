@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import shutil
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,36 @@ async def test_with_mtls_only_who_has_a_certificate_gets_in(start_position, fold
             assert answer.status == 200
         with pytest.raises(aiohttp.ClientError):
             await session.get(url, ssl=trusting(folder))
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_who_is_of_a_client_ca_that_is_gone_resumes_no_session(start_position, folder, tmp_path_factory, version):
+    authority = shutil.copy(folder / "ca.pem", folder / "authority.pem")
+    files = serving(folder) | {"tls_client_ca_file": authority}
+    service = await start_position(**files, http_listen="127.0.0.1:0")
+    context = trusting(folder, certified=True)
+    context.maximum_version = version
+
+    def asked(session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
+        """A connection over which an answer came."""
+        plain = socket.create_connection(("127.0.0.1", service.app.http_port), timeout=60)
+        with contextlib.ExitStack() as closing:
+            closing.enter_context(plain)
+            secured = closing.enter_context(context.wrap_socket(plain, server_hostname="localhost", session=session))
+            secured.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            if not secured.recv(1_000):
+                raise ConnectionResetError
+            closing.pop_all()
+        return secured
+
+    with contextlib.closing(await asyncio.to_thread(asked)) as first:  # it stays open, so that its session does
+        with contextlib.closing(await asyncio.to_thread(asked, first.session)) as resumed:
+            assert (resumed.version(), resumed.session_reused) == (version.name.replace("_", "."), True)
+        DevCa(other := tmp_path_factory.mktemp("other")).ensure()
+        shutil.copy(other / "ca.pem", authority)
+        for session in (first.session, None):
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await asyncio.to_thread(asked, session)
 
 
 async def test_who_calls_without_tls_or_with_it_in_vain_is_told_so(start_position, folder):
