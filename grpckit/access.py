@@ -100,6 +100,7 @@ class Access:
         self._clock = clock
         self._known: dict[bytes, _Known] = {}  # by the digest of the key: no key stays in memory
         self._refused: dict[bytes, float] = {}
+        self._asking: dict[bytes, asyncio.Task[Caller]] = {}
         self._guesses = Guesses(limits or Limits())
         self._grants: dict[str, Grant] = {}
         self._trusted_until = 0.0
@@ -120,16 +121,26 @@ class Access:
         # The same key again is no guess: somebody was not told that his is worth nothing any more.
         if len(key) > _KEY_LENGTH or self._refused.get(digest, 0.0) > self._clock():
             raise _not_valid()
+        # Nor are calls with one key at once: they wait for the same answer.
+        if (asking := self._asking.get(digest)) is None:
+            asking = self._asking[digest] = asyncio.create_task(self._ask(key, digest, where), name="key")
+            asking.add_done_callback(lambda _: self._asking.pop(digest, None))
+        return await asyncio.shield(asking)
+
+    async def _ask(self, key: str, digest: bytes, where: str) -> Caller:
         # Of the keys that are there each is counted by itself: who guesses at another one bars nobody from using his.
         named = id_in(key)
         guesser = f"{where} {named}" if named in self._grants else where
-        self._guesses.check(guesser, self._clock())
+        self._guesses.tried(guesser, self._clock())
+        is_guess = False
         try:
             return await self._identify(key, digest)
         except RpcError as error:
-            if error.reason == NO_CREDENTIALS:
-                self._guesses.failed(guesser, self._clock())
+            is_guess = error.reason == NO_CREDENTIALS
             raise
+        finally:
+            if not is_guess:
+                self._guesses.no_guess(guesser)
 
     async def _identify(self, key: str, digest: bytes) -> Caller:
         asked_at = self._clock()

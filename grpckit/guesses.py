@@ -26,19 +26,25 @@ class Guesses:
         self._allowed_s = limits.failed_keys_burst * self._each_s
         self._forgiven_at: dict[str, float] = {}
 
-    def check(self, who: str, now: float) -> None:
-        """Raises RATE_LIMITED for who has failed too often."""
-        wait_s = self._forgiven_at.get(who, now) - now - self._allowed_s + self._each_s
+    def tried(self, who: str, now: float) -> None:
+        """Counts a key before anybody looks it up, or many at once would all get through.
+
+        Raises RATE_LIMITED for who has failed too often.
+        """
+        forgiven_at = max(now, self._forgiven_at.get(who, now))
+        wait_s = forgiven_at - now - self._allowed_s + self._each_s
         if wait_s > 0:
             message = "too many keys that are not valid came from this address: wait before trying another"
             raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", message, retry_after_s=wait_s)
-
-    def failed(self, who: str, now: float) -> None:
-        """Counts a key that was not valid."""
         if who not in self._forgiven_at and len(self._forgiven_at) >= _MOST:
             kept = {other: until for other, until in self._forgiven_at.items() if until > now}
             self._forgiven_at = kept if len(kept) < _MOST else {}
-        self._forgiven_at[who] = max(now, self._forgiven_at.get(who, now)) + self._each_s
+        self._forgiven_at[who] = forgiven_at + self._each_s
+
+    def no_guess(self, who: str) -> None:
+        """Takes back what was counted: the key was valid, or nobody could say."""
+        if who in self._forgiven_at:
+            self._forgiven_at[who] -= self._each_s
 
 
 def site(peer: str) -> str:

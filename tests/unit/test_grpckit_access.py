@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import grpc
@@ -40,6 +42,17 @@ class Keeping:
 @pytest.fixture
 def keeper() -> Keeping:
     return Keeping({"secret": Identified(BOT, 0)})
+
+
+@pytest.fixture
+def slow() -> Keeping:
+    class Slow(Keeping):
+        async def identify(self, key: str) -> Identified | None:
+            self.asked.append(key)
+            await asyncio.sleep(0.01)  # others come meanwhile
+            return self.known.get(key)
+
+    return Slow({"secret": Identified(BOT, 0)})
 
 
 @pytest.fixture
@@ -175,6 +188,26 @@ async def test_who_guesses_is_told_to_wait_and_the_keeper_is_not_asked(keeper: K
     assert [await said(f"trueup_k_{n}") for n in range(3)] == ["NO_CREDENTIALS"] * 2 + ["RATE_LIMITED"]
     keeper.now += 1
     assert [await said("guess-6"), await said("guess-7")] == ["NO_CREDENTIALS", "RATE_LIMITED"]
+
+
+async def test_guesses_at_once_get_no_further_than_one_after_the_other(slow: Keeping):
+    access = Access(slow, limits=Limits(failed_keys_per_s=1, failed_keys_burst=9), clock=lambda: slow.now)
+    said = Counter(await asyncio.gather(*(refused(access, f"guess-{number}") for number in range(400))))
+    assert said == {"NO_CREDENTIALS": 9, "RATE_LIMITED": 391}
+    assert len(slow.asked) == 9
+    slow.now += 1  # and what was not looked up has cost nothing
+    assert (await came(access)).client == "k"
+
+
+async def test_calls_at_once_with_one_key_are_one_look_whoever_of_them_leaves(slow: Keeping):
+    access = Access(slow, limits=Limits(failed_keys_burst=1), clock=lambda: slow.now)
+    calls = [asyncio.create_task(came(access)) for _ in range(400)]
+    while not slow.asked:
+        await asyncio.sleep(0)
+    calls.pop(0).cancel()
+    assert {who.client for who in await asyncio.gather(*calls)} == {"k"}
+    assert slow.asked == ["secret"]
+    assert (await refused(access, "guess"), access._asking) == ("NO_CREDENTIALS", {})
 
 
 async def test_no_key_and_a_keeper_that_is_away_are_no_guesses(access: Access, keeper: Keeping):

@@ -13,9 +13,9 @@ LIMITS = Limits(failed_keys_per_s=2, failed_keys_burst=3)
 
 
 def wait_s(counting: Guesses, who: str, now: float) -> float:
-    """How long somebody is told to wait; 0: not at all."""
+    """How long somebody who tries is told to wait; 0: not at all."""
     try:
-        counting.check(who, now)
+        counting.tried(who, now)
     except RpcError as error:
         return (error.retry_after_s or 0.0) if error.reason == "RATE_LIMITED" else float("nan")
     return 0.0
@@ -23,30 +23,33 @@ def wait_s(counting: Guesses, who: str, now: float) -> float:
 
 def test_some_may_fail_then_one_at_a_time():
     counting = Guesses(LIMITS)
-    for _ in range(3):
-        assert wait_s(counting, "a", 10) == 0
-        counting.failed("a", 10)
-    assert wait_s(counting, "a", 10) == 0.5
+    assert [wait_s(counting, "a", 10) for _ in range(5)] == [0, 0, 0, 0.5, 0.5]
     assert wait_s(counting, "a", 10.25) == 0.25
-    assert wait_s(counting, "a", 10.5) == 0
-    counting.failed("a", 10.5)
-    assert wait_s(counting, "a", 10.5) == 0.5
+    assert [wait_s(counting, "a", 10.5) for _ in range(2)] == [0, 0.5]
     assert wait_s(counting, "b", 10.5) == 0
-    for _ in range(3):  # in time all is forgiven, and no more than all
-        assert wait_s(counting, "a", 100) == 0
-        counting.failed("a", 100)
-    assert wait_s(counting, "a", 100) == 0.5
+    # In time all is forgiven, and no more than all.
+    assert [wait_s(counting, "a", 100) for _ in range(4)] == [0, 0, 0, 0.5]
+
+
+def test_what_was_no_guess_is_not_counted():
+    counting = Guesses(LIMITS)
+    for _ in range(9):
+        assert wait_s(counting, "a", 10) == 0
+        counting.no_guess("a")
+    assert [wait_s(counting, "a", 10) for _ in range(4)] == [0, 0, 0, 0.5]
+    counting.no_guess("nobody")
+    assert wait_s(counting, "nobody", 10) == 0
 
 
 def test_guessers_without_end_are_forgotten(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(guesses, "_MOST", 3)
     counting = Guesses(LIMITS)
     for number in range(3):
-        counting.failed(f"old-{number}", 1)
+        counting.tried(f"old-{number}", 1)
     for number in range(3):  # the old ones are forgiven
-        counting.failed(f"new-{number}", 10)
+        counting.tried(f"new-{number}", 10)
     assert set(counting._forgiven_at) == {"new-0", "new-1", "new-2"}
-    counting.failed("one more", 10)
+    counting.tried("one more", 10)
     assert set(counting._forgiven_at) == {"one more"}
 
 
