@@ -21,13 +21,17 @@ _RUN_OUT_AT_ONCE = 256  # calls cancelled before others get their turn
 
 
 class Lane:
-    """Calls of one kind in flight. Unary calls and streams have a lane each, so that neither starves the other."""
+    """Calls of one kind in flight. Unary calls and streams have a lane each, so that neither starves the other.
 
-    __slots__ = ("busy", "limit", "name")
+    `full` is the status of what is too much.
+    """
 
-    def __init__(self, name: str, limit: int) -> None:
+    __slots__ = ("busy", "full", "limit", "name")
+
+    def __init__(self, name: str, limit: int, full: grpc.StatusCode = grpc.StatusCode.RESOURCE_EXHAUSTED) -> None:
         self.name = name
         self.limit = limit
+        self.full = full
         self.busy = 0
 
 
@@ -96,7 +100,7 @@ def _told(telling: asyncio.Future[NoReturn]) -> None:
 def overloaded(lane: Lane, limits: Limits) -> RpcError:
     """Refuses a call because its lane is full."""
     return RpcError(
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        lane.full,
         "OVERLOADED",
         f"{lane.limit} {lane.name} calls are in flight",
         retry_after_s=limits.overload_retry_s,

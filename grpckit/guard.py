@@ -72,6 +72,10 @@ class Guard:
         self._unary = Lane("unary", self.limits.unary_in_flight)
         self._streams = Lane("stream", self.limits.streams_in_flight)
         self._public = Lane("public", self.limits.public_in_flight)
+        # A client that gets no health watch must not take the server for a sick one: by this status it does without.
+        unwatched = grpc.StatusCode.UNIMPLEMENTED
+        self._public_streams = Lane("public_stream", self.limits.public_streams_in_flight, unwatched)
+        self._lanes = (self._unary, self._streams, self._public, self._public_streams)
         self._open: set[Call] = set()
         self._deadlines = Deadlines(self.limits.unary_deadline_s)
         # Bound once: an unbound logger costs microseconds a call. Logging is set up before guards are made.
@@ -81,14 +85,14 @@ class Guard:
 
     def _default_observe(self) -> Observe:
         metrics = default_metrics()
-        for lane in (self._unary, self._streams, self._public):
+        for lane in self._lanes:
             metrics.track(lane.name, partial(getattr, lane, "busy"))
         return metrics
 
     @property
     def in_flight(self) -> dict[str, int]:
-        """The calls in flight by kind: unary, stream, public (health and reflection)."""
-        return {lane.name: lane.busy for lane in (self._unary, self._streams, self._public)}
+        """The calls in flight by kind: unary and stream, and of health and reflection public and public_stream."""
+        return {lane.name: lane.busy for lane in self._lanes}
 
     def warm(self, methods: Mapping[str, Method]) -> None:
         """Compiles the rules of every request type, so that no caller waits for it."""
@@ -191,7 +195,7 @@ class Guard:
         parse: Callable[[Any], Any],
         serialize: Callable[[Any], bytes],
     ) -> Callable[[Any, Context], AsyncIterator[bytes]]:
-        lane = self._public if method.public else self._streams
+        lane = self._public_streams if method.public else self._streams
         check_accounts = confine(method.request_type)
 
         async def call(raw: Any, context: Context) -> AsyncIterator[bytes]:

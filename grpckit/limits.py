@@ -15,7 +15,8 @@ class Limits:
     # Unary calls and streams are counted apart: watches would otherwise starve the writes they wait for.
     unary_in_flight: int = 4_096  # above this, queueing only adds latency; refuse while refusing is cheap
     streams_in_flight: int = 10_000  # a watcher costs kilobytes in Python and up to 6 MB in a stalled socket
-    public_in_flight: int = 1_000  # health and reflection are open to all, so they need a bound of their own
+    public_in_flight: int = 1_000  # health and reflection are open to all, so they need bounds of their own
+    public_streams_in_flight: int = 10_000  # health watches: clients hold them for as long as they are connected
     streams_per_connection: int = 1_000  # HTTP/2 streams: one client cannot take all that is above
 
     # Of one key, where keys are needed.

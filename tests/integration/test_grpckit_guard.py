@@ -10,6 +10,7 @@ import grpc
 import pytest
 import structlog
 from google.protobuf import descriptor_pb2, descriptor_pool
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 from trueup.position.v1 import position_service_pb2 as pb
 from trueup.position.v1 import position_service_pb2_grpc as rpc
@@ -73,6 +74,28 @@ async def refused(call) -> RpcError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return from_rpc(caught.value)
+
+
+async def test_health_watches_without_end_keep_no_probe_and_no_client_away():
+    guard = Guard(observe=lambda _: None, limits=Limits(public_in_flight=1, public_streams_in_flight=2))
+    server = Server("127.0.0.1:0", [Service(CONTRACT, rpc.add_PositionServiceServicer_to_server, doing())], guard)
+    port = await server.start()
+    server.health.set_serving(serving=True)
+    async with connect(f"127.0.0.1:{port}") as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        taken = [watch(health.Watch(health_pb2.HealthCheckRequest())) for _ in range(2)]
+        for one in taken:
+            assert (await anext(one)).status == health_pb2.HealthCheckResponse.SERVING
+        got = await refused(health.Watch(health_pb2.HealthCheckRequest()).read())
+        assert (got.code, got.reason) == (grpc.StatusCode.UNIMPLEMENTED, "OVERLOADED")
+        await health.Check(health_pb2.HealthCheckRequest(), timeout=20)
+        async with connect(f"dns:///127.0.0.1:{port}", service=CONTRACT.full_name) as looking:
+            answer = await rpc.PositionServiceStub(looking).GetPosition(pb.GetPositionRequest(), timeout=20)
+        assert answer.revision == 7
+        for one in taken:
+            one.cancel()
+        await eventually(lambda: not any(guard.in_flight.values()))
+    await server.drain(0)
 
 
 async def rest(call) -> None:
@@ -329,7 +352,7 @@ async def test_overload_counts_unary_calls_and_streams_apart():
             release.set()
             await busy
         await stub.GetPosition(pb.GetPositionRequest())  # and it recovers
-        await eventually(lambda: guard.in_flight == {"unary": 0, "stream": 0, "public": 0})
+        await eventually(lambda: not any(guard.in_flight.values()))
         assert not guard._deadlines._due
 
 
@@ -517,7 +540,7 @@ async def test_a_caller_may_have_to_be_looked_up(answer):
         else:
             reason = answer.reason if isinstance(answer, RpcError) else "SCOPE_MISSING"
             assert (await refused(unary)).reason == (await refused(anext(streamed))).reason == reason
-        await eventually(lambda: guard.in_flight == {"unary": 0, "stream": 0, "public": 0})
+        await eventually(lambda: not any(guard.in_flight.values()))
     assert asked == ["k", "k"]
 
 
