@@ -41,6 +41,7 @@ class Certificate:
         self._files = (chain, key) if client_ca is None else (chain, key, client_ca)
         require_private(key, "TLS_KEY_FILE")
         self.asks_clients = client_ca is not None
+        self._refused: _Stamp | None = None  # what could not be used; () is for files that are not there
         try:
             self._seen = self._stamp()
             self.material = self._read()
@@ -50,18 +51,22 @@ class Certificate:
 
     def renew(self) -> bool:
         """Looks at the files again, if they changed. Returns whether there is a new certificate to serve with."""
+        stamp: _Stamp = ()
         try:
             stamp = self._stamp()
-            if stamp == self._seen:
+            if stamp in (self._seen, self._refused):
                 return False
+            require_private(self._files[1], "TLS_KEY_FILE")
             material, context = self._read(), self._context()
             if self._stamp() != stamp:
                 return False  # it is being written: the next handshake looks again
-        except (OSError, ssl.SSLError) as error:
-            problem = "the new TLS certificate cannot be used: going on with the one before"
-            structlog.get_logger("grpckit").warning(problem, error=_why(error))
+        except (OSError, StartupError) as error:
+            if stamp != self._refused:  # said once, not with every handshake
+                problem = "the new TLS certificate cannot be used: going on with the one before"
+                structlog.get_logger("grpckit").warning(problem, error=_why(error))
+            self._refused = stamp
             return False
-        self._seen, self.material, self.context = stamp, material, context
+        self._seen, self._refused, self.material, self.context = stamp, None, material, context
         structlog.get_logger("grpckit").info("TLS certificate renewed", file=str(self._files[0]))
         return True
 
@@ -154,6 +159,7 @@ class Calling:
     def __init__(self, ca: Path, chain: Path | None = None, key: Path | None = None) -> None:
         self._ca, self._chain, self._key = ca, chain, key
         self._files = [file for file in (ca, chain, key) if file is not None]
+        self._refused: _Stamp | None = None
         if key is not None:
             require_private(key, "TLS_CLIENT_KEY_FILE")
         try:
@@ -164,18 +170,23 @@ class Calling:
 
     def renew(self) -> bool:
         """Looks at the files again, if they changed. Returns whether there are new credentials to call with."""
+        stamp: _Stamp = ()
         try:
             stamp = _stamp(self._files)
-            if stamp == self._seen:
+            if stamp in (self._seen, self._refused):
                 return False
+            if self._key is not None:
+                require_private(self._key, "TLS_CLIENT_KEY_FILE")
             credentials = self._read()
             if _stamp(self._files) != stamp:
                 return False  # they are being written: the next call looks again
-        except (OSError, ssl.SSLError) as error:
-            problem = "the new TLS files cannot be used: calling with the ones before"
-            structlog.get_logger("grpckit").warning(problem, error=_why(error))
+        except (OSError, StartupError) as error:
+            if stamp != self._refused:  # said once, not with every call
+                problem = "the new TLS files cannot be used: calling with the ones before"
+                structlog.get_logger("grpckit").warning(problem, error=_why(error))
+            self._refused = stamp
             return False
-        self._seen, self.credentials = stamp, credentials
+        self._seen, self._refused, self.credentials = stamp, None, credentials
         structlog.get_logger("grpckit").info("TLS files to call with renewed", file=str(self._chain or self._ca))
         return True
 
@@ -206,10 +217,13 @@ def channel_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
 
 
 def _stamp(files: Iterable[Path]) -> _Stamp:
-    return tuple((s.st_mtime_ns, s.st_size, s.st_ino) for s in (file.stat() for file in files))
+    # The time of a change of mode as well: with it a key may be private again.
+    return tuple((s.st_ctime_ns, s.st_size, s.st_ino) for s in (file.stat() for file in files))
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError | StartupError) -> str:
+    if isinstance(error, StartupError):
+        return str(error)
     if isinstance(error, ssl.SSLError):
         return f"{error.reason or 'not PEM, or the key is not that of the certificate'}"
     return f"{error.filename}: {error.strerror}"

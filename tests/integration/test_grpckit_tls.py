@@ -14,12 +14,13 @@ from typing import Any
 import aiohttp
 import grpc
 import pytest
+import structlog
 from cryptography import x509
 from trueup.position.v1 import position_service_pb2 as pb
 
 from grpckit.channel import connect
 from grpckit.errors import StartupError
-from grpckit.tls import Certificate, certificate, channel_credentials, http_context, server_credentials
+from grpckit.tls import Calling, Certificate, certificate, channel_credentials, http_context, server_credentials
 from position_service.settings import PositionSettings
 from tests.position_client import Client
 from trueup_cli import checks, failures
@@ -216,6 +217,31 @@ async def test_what_is_no_certificate_changes_nothing_until_it_is_one(start_posi
     (folder / "server.key").write_bytes(key)
     new = issue(folder)
     assert [await serial(port, folder, protocol) for port, protocol in ports] == [new] * 2
+
+
+@pytest.mark.parametrize("kind", ["server", "client"])
+def test_of_a_new_key_that_cannot_be_used_the_log_speaks_once(folder, kind):
+    chain, key, ca = folder / f"{kind}.pem", folder / f"{kind}.key", folder / "ca.pem"
+    used = Certificate(chain, key) if kind == "server" else Calling(ca, chain, key)
+
+    def renewed() -> tuple[list[bool], list[str]]:
+        with structlog.testing.capture_logs() as logs:
+            found = [used.renew() for _ in range(3)]
+        return found, [str(line.get("error", "renewed")) for line in logs]
+
+    assert renewed() == ([False] * 3, [])
+    good = DevCa(folder).issue(kind, "new").with_suffix(".key").read_bytes()
+    key.write_bytes(b"half a key")
+    assert renewed() == ([False] * 3, ["not PEM, or the key is not that of the certificate"])
+    key.unlink()
+    assert renewed() == ([False] * 3, [f"{key}: No such file or directory"])
+    key.write_bytes(good)
+    key.chmod(0o644)  # as it was renewed by who does not know better
+    found, (said,) = renewed()
+    assert found == [False] * 3
+    assert "others may read it: chmod 600" in said
+    key.chmod(0o600)
+    assert renewed() == ([True, False, False], ["renewed"])
 
 
 @pytest.mark.parametrize(
