@@ -81,7 +81,7 @@ class Front:
             )
             if self._http is not None:
                 self.http_port = await self._http.start()
-            self._expiry = expiry(self._settings)
+            self._expiry = expiry(self._settings, self._certificate)
             self._expiry.open()
         return port
 

@@ -164,7 +164,7 @@ class Calling:
             require_private(key, "TLS_CLIENT_KEY_FILE")
         try:
             self._seen = _stamp(self._files)
-            self.credentials = self._read()
+            self.credentials, self.chain = self._read()
         except (OSError, ssl.SSLError) as error:
             raise StartupError(f"the TLS files cannot be used: {_why(error)}") from None
 
@@ -177,7 +177,7 @@ class Calling:
                 return False
             if self._key is not None:
                 require_private(self._key, "TLS_CLIENT_KEY_FILE")
-            credentials = self._read()
+            credentials, chain = self._read()
             if _stamp(self._files) != stamp:
                 return False  # they are being written: the next call looks again
         except (OSError, StartupError) as error:
@@ -186,18 +186,18 @@ class Calling:
                 structlog.get_logger("grpckit").warning(problem, error=_why(error))
             self._refused = stamp
             return False
-        self._seen, self._refused, self.credentials = stamp, None, credentials
+        self._seen, self._refused, self.credentials, self.chain = stamp, None, credentials, chain
         structlog.get_logger("grpckit").info("TLS files to call with renewed", file=str(self._chain or self._ca))
         return True
 
-    def _read(self) -> grpc.ChannelCredentials:
+    def _read(self) -> tuple[grpc.ChannelCredentials, bytes]:
+        """Credentials, and the chain that they present, PEM; empty when none."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # says what is wrong; gRPC would only fail to connect
         context.load_verify_locations(self._ca)
         if self._chain is not None:
             context.load_cert_chain(self._chain, self._key, password=lambda: b"")
         read = [None if file is None else file.read_bytes() for file in (self._ca, self._key, self._chain)]
-        made: grpc.ChannelCredentials = grpc.ssl_channel_credentials(*read)
-        return made
+        return grpc.ssl_channel_credentials(*read), read[-1] or b""
 
 
 def calling(settings: Settings) -> Calling | None:

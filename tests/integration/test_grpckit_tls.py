@@ -200,8 +200,14 @@ async def test_metrics_say_when_certificates_end(start_position, folder):
     DevCa(folder).issue(CLIENT, "bot", days=3)
     assert await shown() == {"served": ends("server.pem"), "presented": ends("client.pem")}
     assert ends("client.pem") < before
+    # What cannot be used is not what is shown, be it a certificate or not.
+    used = {"served": ends("server.pem"), "presented": ends("client.pem")}
+    for file, of_another in (("server.pem", "ca.pem"), ("client.pem", "ca.pem")):
+        shutil.copy(folder / of_another, folder / file)
+        assert ends(file) not in used.values()
+        assert await shown() == used
     (folder / "client.pem").write_text("no certificate")
-    assert await shown() == {"served": ends("server.pem")}
+    assert await shown() == used
 
 
 async def test_what_is_no_certificate_changes_nothing_until_it_is_one(start_position, folder):
