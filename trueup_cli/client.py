@@ -17,6 +17,7 @@ Requests and responses are the contract's own messages, from `trueup.position.v1
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from types import TracebackType
@@ -173,6 +174,7 @@ class _Calls(grpc.aio.UnaryUnaryClientInterceptor):
         self._address = address
         self._timeout_s = timeout_s
         self._secured = secured
+        self._looking: asyncio.Task[str] | None = None
 
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         if client_call_details.timeout is None:
@@ -183,8 +185,16 @@ class _Calls(grpc.aio.UnaryUnaryClientInterceptor):
             error = from_rpc(raised)
         # Whoever answered has given a reason; without one the status is gRPC's own, about the connection.
         if error.code in _NO_ANSWER and not error.reason:
-            raise Unreachable(error, self._address, await mismatch(self._address, secured=self._secured))
+            # Who answers too late has a connection, or is busy: no reason to open more.
+            why = await self._mismatch() if error.code is grpc.StatusCode.UNAVAILABLE else ""
+            raise Unreachable(error, self._address, why)
         raise error
+
+    async def _mismatch(self) -> str:
+        """One look for all calls that fail meanwhile."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(mismatch(self._address, secured=self._secured))
+        return await asyncio.shield(self._looking)
 
 
 async def pages(method: Any, request: Any) -> AsyncIterator[Any]:

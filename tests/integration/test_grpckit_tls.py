@@ -25,7 +25,7 @@ from position_service.settings import PositionSettings
 from tests.position_client import Client
 from trueup_cli import checks, failures
 from trueup_cli.client import Client as Trueup
-from trueup_cli.client import Unreachable
+from trueup_cli.client import Unreachable, _Calls
 from trueup_cli.dev_ca import CLIENT, SERVER, DevCa
 from trueup_cli.handshake import mismatch
 
@@ -153,6 +153,31 @@ async def test_who_calls_without_tls_or_with_it_in_vain_is_told_so(start_positio
         assert failures.exit_code(caught.value) == failures.UNREACHABLE
         found = await checks.service("Position service", address, address, "start it", credentials)
         assert (found.level, found.todo) == (checks.Level.PROBLEM, told)
+
+
+async def test_who_only_answers_late_is_not_asked_for_tls_and_of_many_calls_one_asks():
+    begun = []
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        begun.append(await reader.read(1))
+        writer.write(b"\0\0\0\4\0\0\0\0\0")  # SETTINGS of HTTP/2, after which nothing comes
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with Trueup(address, timeout_s=0.1) as client:
+        for _ in range(3):
+            with pytest.raises(Unreachable) as caught:
+                await client.positions.ListPositions(pb.ListPositionsRequest())
+            assert (caught.value.code, caught.value.mismatch) == (grpc.StatusCode.DEADLINE_EXCEEDED, "")
+        assert b"\x16" not in begun
+    calls = _Calls(address, 1, secured=False)
+    assert set(await asyncio.gather(*(calls._mismatch() for _ in range(20)))) == {""}
+    assert begun.count(b"\x16") == 1
+    await calls._mismatch()
+    assert begun.count(b"\x16") == 2, "it may be another one by now"
+    server.close()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "dns:///localhost:9", "unix:/nowhere", "127.0.0.1:x"])
