@@ -70,6 +70,7 @@ class SecretInUse:
         self._path, self._name = path.expanduser(), name
         self._seen = _stamp(self._path)
         self._secret = read_secret(path, name)
+        self._told = ""  # what is wrong with the file, as the log has it
 
     def __call__(self) -> str:
         stamp = _stamp(self._path)
@@ -78,13 +79,15 @@ class SecretInUse:
         return self._secret
 
     def _renew(self, stamp: _Stamp | None) -> None:
-        told, self._seen = self._seen is None and stamp is None, stamp
+        self._seen = stamp
         try:
             new = read_secret(self._path, self._name)
         except StartupError as error:
-            if not told:
+            if str(error) != self._told:  # once, not with every call
                 _log.warning("the new secret cannot be used: going on with the one before", error=str(error))
+            self._told = str(error)
         else:
+            self._told = ""
             if new != self._secret:
                 _log.info("secret renewed", file=str(self._path))
             self._secret = new

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import structlog
 from pydantic import SecretStr
 
 from grpckit import secret_file
@@ -137,3 +138,19 @@ def test_a_secret_that_is_given_stays(file: Path):
     assert secret_in_use(SecretStr(""), file, "X")() == CANARY
     with pytest.raises(StartupError, match="X_FILE: cannot read"):
         secret_in_use(SecretStr(""), file.with_name("none"), "X")
+
+
+def test_a_secret_that_vanishes_young_is_missed_aloud_and_once(file: Path):
+    secret = SecretInUse(file, "X_FILE")  # the file is so new that it may still change
+    with structlog.testing.capture_logs() as logs:
+        file.unlink()
+        assert [secret() for _ in range(3)] == [CANARY] * 3
+        file.write_bytes(b"")
+        file.chmod(0o600)
+        assert [secret() for _ in range(3)] == [CANARY] * 3
+        file.write_text("new")
+        assert [secret() for _ in range(3)] == ["new"] * 3
+        file.unlink()
+        secret()
+    said = [line.get("error", line["event"]).partition(str(file))[2] for line in logs]
+    assert said == [": No such file or directory", " is empty", "", ": No such file or directory"]
