@@ -42,13 +42,21 @@ def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = DEAD
     return found
 
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port nobody listens on, outside the range the system hands out by itself to others."""
+    """A port nobody listens on, outside the range the system hands out by itself to others. None is given twice, also
+    not by tests that run beside these.
+    """
     while True:
-        port = random.randint(20_000, 29_999)
+        port = 20_000 + 1_000 * _WORKER + random.randrange(1_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
