@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from time import time
 from typing import NamedTuple, Protocol
@@ -124,8 +125,13 @@ class Access:
         # Nor are calls with one key at once: they wait for the same answer.
         if (asking := self._asking.get(digest)) is None:
             asking = self._asking[digest] = asyncio.create_task(self._ask(key, digest, where), name="key")
-            asking.add_done_callback(lambda _: self._asking.pop(digest, None))
+            asking.add_done_callback(partial(self._asked, digest))
         return await asyncio.shield(asking)
+
+    def _asked(self, digest: bytes, asking: asyncio.Task[Caller]) -> None:
+        del self._asking[digest]
+        if not asking.cancelled():
+            asking.exception()  # whoever waited for it may have left: nobody else looks at it then
 
     async def _ask(self, key: str, digest: bytes, where: str) -> Caller:
         # Of the keys that are there each is counted by itself: who guesses at another one bars nobody from using his.

@@ -12,7 +12,8 @@ import grpc
 def keyed(channel: grpc.aio.Channel, key: str | Callable[[], str]) -> grpc.aio.Channel:
     """The channel, with `authorization: Bearer KEY` on what is called through it; as it is without a key.
 
-    A key that may be replaced meanwhile is given as what tells it; each call asks. No interceptors: those of grpc.aio wrap every call in a task and every stream in another stream.
+    A key that may be replaced meanwhile is given as what tells it; each call asks. No interceptors: those of grpc.aio
+    wrap every call in a task and every stream in another stream.
     """
     ask = partial(str, key) if isinstance(key, str) else key
     return cast("grpc.aio.Channel", _Keyed(channel, ask)) if ask() else channel

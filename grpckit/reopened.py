@@ -43,6 +43,7 @@ class _Reopened:
     def __init__(self, dial: Dial, files: Calling) -> None:
         self._dial, self._files = dial, files
         self._line = _Line(dial(files.credentials))
+        self._used = files.now
         self._looked_at = time.monotonic()
         self._old: set[_Line] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -81,7 +82,9 @@ class _Reopened:
         now = time.monotonic()
         if now - self._looked_at >= _LOOK_S:
             self._looked_at = now
-            if self._files.renew():
+            self._files.renew()  # or another channel did already
+            if self._files.now is not self._used:
+                self._used = self._files.now
                 old, self._line = self._line, _Line(self._dial(self._files.credentials))
                 self._old.add(old)
                 self._close_if_idle(old)

@@ -7,10 +7,11 @@ says why. With a client CA callers must present a certificate that it signed (mT
 from __future__ import annotations
 
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import grpc
 import structlog
@@ -20,6 +21,7 @@ from grpckit.errors import StartupError
 from grpckit.secret_file import require_private
 
 _Stamp = tuple[tuple[int, int, int], ...]
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,48 +36,79 @@ class Material:
         return "Material()"
 
 
-class Certificate:
-    """The files of a server's certificate. Raises StartupError when they cannot be used at the start."""
+class _Renewed(ABC, Generic[Read]):
+    """Files that are used together, what was made of them in `now`, and a key among them that must be private.
 
-    def __init__(self, chain: Path, key: Path, client_ca: Path | None = None) -> None:
-        self._files = (chain, key) if client_ca is None else (chain, key, client_ca)
-        require_private(key, "TLS_KEY_FILE")
-        self.asks_clients = client_ca is not None
+    Files that cannot be used leave what there was. Raises StartupError when they cannot be used at the start.
+    """
+
+    def __init__(self, called: str, files: Iterable[Path | None], key: Path | None, setting: str) -> None:
+        self._called = called
+        self._files = [file for file in files if file is not None]
+        self._key, self._setting = key, setting
         self._refused: _Stamp | None = None  # what could not be used; () is for files that are not there
+        self._require_private()
         try:
             self._seen = self._stamp()
-            self.material = self._read()
-            self.context = self._context()
-        except (OSError, ssl.SSLError) as error:
-            raise StartupError(f"the TLS certificate cannot be used: {_why(error)}") from None
+            self.now = self._made()
+        except OSError as error:
+            raise StartupError(f"{called} cannot be used: {_why(error)}") from None
 
-    def renew(self) -> bool:
-        """Looks at the files again, if they changed. Returns whether there is a new certificate to serve with."""
+    @abstractmethod
+    def _made(self) -> Read:
+        """Reads the files and makes of them what is used. Raises OSError, of which ssl.SSLError is one."""
+
+    def renew(self) -> None:
+        """Looks at the files again, if they changed. There is something new if `now` is another one: compare it with
+        what you took, since others renew as well.
+        """
         stamp: _Stamp = ()
         try:
             stamp = self._stamp()
             if stamp in (self._seen, self._refused):
-                return False
-            require_private(self._files[1], "TLS_KEY_FILE")
-            material, context = self._read(), self._context()
+                return
+            self._require_private()
+            new = self._made()
             if self._stamp() != stamp:
-                return False  # it is being written: the next handshake looks again
+                return  # they are being written: whoever comes next looks again
         except (OSError, StartupError) as error:
-            if stamp != self._refused:  # said once, not with every handshake
-                problem = "the new TLS certificate cannot be used: going on with the one before"
+            if stamp != self._refused:  # said once, not with every call
+                problem = f"{self._called} cannot be used any more: going on with what was before"
                 structlog.get_logger("grpckit").warning(problem, error=_why(error))
             self._refused = stamp
-            return False
-        self._seen, self._refused, self.material, self.context = stamp, None, material, context
-        structlog.get_logger("grpckit").info("TLS certificate renewed", file=str(self._files[0]))
-        return True
+            return
+        self._seen, self._refused, self.now = stamp, None, new
+        structlog.get_logger("grpckit").info(f"{self._called} renewed", files=[str(file) for file in self._files])
+
+    def _require_private(self) -> None:
+        if self._key is not None:
+            require_private(self._key, self._setting)
 
     def _stamp(self) -> _Stamp:
-        return _stamp(self._files)
+        # The time of a change of mode as well: with it a key may be private again.
+        return tuple((s.st_ctime_ns, s.st_size, s.st_ino) for s in (file.stat() for file in self._files))
 
-    def _read(self) -> Material:
+
+class Certificate(_Renewed[tuple[Material, ssl.SSLContext]]):
+    """The files of a server's certificate. Raises StartupError when they cannot be used at the start."""
+
+    def __init__(self, chain: Path, key: Path, client_ca: Path | None = None) -> None:
+        self.asks_clients = client_ca is not None
+        super().__init__("the TLS certificate", (chain, key, client_ca), key, "TLS_KEY_FILE")
+
+    @property
+    def material(self) -> Material:
+        """For gRPC."""
+        return self.now[0]
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """For HTTP."""
+        return self.now[1]
+
+    def _made(self) -> tuple[Material, ssl.SSLContext]:
         chain, key, *client_ca = [file.read_bytes() for file in self._files]
-        return Material(chain, key, b"".join(client_ca))
+        return Material(chain, key, b"".join(client_ca)), self._context()
 
     def _context(self) -> ssl.SSLContext:
         """For HTTP; and to see that the files belong together, which gRPC would not say."""
@@ -150,48 +183,27 @@ class _Current(ssl.SSLContext):
         return self.served.context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
 
-class Calling:
+class Calling(_Renewed[tuple[grpc.ChannelCredentials, bytes]]):
     """The files that other services are called with: the CA of their certificates, and a certificate to present there.
 
     Raises StartupError when they cannot be used at the start.
     """
 
     def __init__(self, ca: Path, chain: Path | None = None, key: Path | None = None) -> None:
-        self._ca, self._chain, self._key = ca, chain, key
-        self._files = [file for file in (ca, chain, key) if file is not None]
-        self._refused: _Stamp | None = None
-        if key is not None:
-            require_private(key, "TLS_CLIENT_KEY_FILE")
-        try:
-            self._seen = _stamp(self._files)
-            self.credentials, self.chain = self._read()
-        except (OSError, ssl.SSLError) as error:
-            raise StartupError(f"the TLS files cannot be used: {_why(error)}") from None
+        self._ca, self._chain = ca, chain
+        super().__init__("the TLS files to call with", (ca, chain, key), key, "TLS_CLIENT_KEY_FILE")
 
-    def renew(self) -> bool:
-        """Looks at the files again, if they changed. Returns whether there are new credentials to call with."""
-        stamp: _Stamp = ()
-        try:
-            stamp = _stamp(self._files)
-            if stamp in (self._seen, self._refused):
-                return False
-            if self._key is not None:
-                require_private(self._key, "TLS_CLIENT_KEY_FILE")
-            credentials, chain = self._read()
-            if _stamp(self._files) != stamp:
-                return False  # they are being written: the next call looks again
-        except (OSError, StartupError) as error:
-            if stamp != self._refused:  # said once, not with every call
-                problem = "the new TLS files cannot be used: calling with the ones before"
-                structlog.get_logger("grpckit").warning(problem, error=_why(error))
-            self._refused = stamp
-            return False
-        self._seen, self._refused, self.credentials, self.chain = stamp, None, credentials, chain
-        structlog.get_logger("grpckit").info("TLS files to call with renewed", file=str(self._chain or self._ca))
-        return True
+    @property
+    def credentials(self) -> grpc.ChannelCredentials:
+        """To connect with."""
+        return self.now[0]
 
-    def _read(self) -> tuple[grpc.ChannelCredentials, bytes]:
-        """Credentials, and the chain that they present, PEM; empty when none."""
+    @property
+    def chain(self) -> bytes:
+        """The certificate that is presented, PEM; empty when there is none."""
+        return self.now[1]
+
+    def _made(self) -> tuple[grpc.ChannelCredentials, bytes]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # says what is wrong; gRPC would only fail to connect
         context.load_verify_locations(self._ca)
         if self._chain is not None:
@@ -214,11 +226,6 @@ def channel_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
     """Credentials to call other services with as the files are now; None: without TLS. Raises StartupError."""
     found = calling(settings)
     return None if found is None else found.credentials
-
-
-def _stamp(files: Iterable[Path]) -> _Stamp:
-    # The time of a change of mode as well: with it a key may be private again.
-    return tuple((s.st_ctime_ns, s.st_size, s.st_ino) for s in (file.stat() for file in files))
 
 
 def _why(error: OSError | StartupError) -> str:

@@ -97,9 +97,8 @@ class Tracer:
                 span.set_status(self._trace.StatusCode.ERROR, type(error).__name__)
                 raise
             finally:
-                if (
-                    kind is not self._trace.SpanKind.SERVER
-                ):  # of a call the task is its own, and its last line comes later
+                # The task of a call that is served is its own, and its last log line comes later.
+                if kind is not self._trace.SpanKind.SERVER:
                     traced_as(before)
 
 

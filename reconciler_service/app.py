@@ -79,10 +79,9 @@ class ReconcilerApp:
         self._venues = list(opened)
         # Streams have a connection of their own: however many there are, a run can be recorded.
         key = secret_in_use(settings.position_key, settings.position_key_file, "POSITION_KEY")
-        self._calls = keyed(
-            reopened(functools.partial(_dial, settings, interceptors=[Onward()]), calling(settings)), key
-        )
-        self._streams = keyed(reopened(functools.partial(_dial, settings, watching=True), calling(settings)), key)
+        files = calling(settings)
+        self._calls = keyed(reopened(functools.partial(_dial, settings, interceptors=[Onward()]), files), key)
+        self._streams = keyed(reopened(functools.partial(_dial, settings, watching=True), files), key)
         book = Book(self._calls)
         desks = [_desk(venue) for venue in self._venues]
         how = rules(settings)

@@ -56,7 +56,8 @@ async def relay(
     """Publish each committed event to NATS JetStream, once and in order, until Ctrl-C; across restarts of everything.
 
     Subjects are trueup.positions.ACCOUNT.TYPE and trueup.drifts.ACCOUNT.KIND, bodies the contract's PositionEvent and
-    DriftEvent as JSON; the message id is the revision. It goes on after the last revision in the stream. Any number may run.
+    DriftEvent as JSON; the message id is the revision. It goes on after the last revision in the stream. Any number of
+    them may run.
 
     Example: trueup relay --nats-url nats://127.0.0.1:4222
     """

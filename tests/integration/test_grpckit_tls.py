@@ -256,8 +256,12 @@ def test_of_a_new_key_that_cannot_be_used_the_log_speaks_once(folder, kind):
     used = Certificate(chain, key) if kind == "server" else Calling(ca, chain, key)
 
     def renewed() -> tuple[list[bool], list[str]]:
+        found = []
         with structlog.testing.capture_logs() as logs:
-            found = [used.renew() for _ in range(3)]
+            for _ in range(3):
+                before = used.now
+                used.renew()
+                found.append(used.now is not before)
         return found, [str(line.get("error", "renewed")) for line in logs]
 
     assert renewed() == ([False] * 3, [])

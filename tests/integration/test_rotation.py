@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +186,24 @@ def test_what_cannot_be_used_is_told_at_the_start(folder: Path):
     (folder / "client.pem").write_text("no certificate")
     with pytest.raises(StartupError, match="cannot be used"):
         calling(PositionSettings(**presenting(folder)))
+
+
+async def test_every_channel_that_calls_with_the_same_files_comes_along(folder: Path):
+    files = Calling(*presenting(folder).values())
+    dialled: list[tuple[str, Any]] = []
+
+    def dial(name: str, credentials: Any) -> grpc.aio.Channel:
+        dialled.append((name, credentials))
+        return connect("127.0.0.1:1", credentials=credentials)
+
+    channels = [reopened(partial(dial, name), files) for name in ("one", "two", "three")]
+    before = files.credentials
+    replace(folder, "client.key", "client.pem", "ca.pem")
+    for one in channels:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await one.unary_unary("/x/Y")(b"", timeout=0.01)
+    after = files.credentials
+    assert after is not before
+    assert dialled == [(name, known) for known in (before, after) for name in ("one", "two", "three")]
+    for one in channels:
+        await one.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
@@ -208,6 +209,23 @@ async def test_calls_at_once_with_one_key_are_one_look_whoever_of_them_leaves(sl
     assert {who.client for who in await asyncio.gather(*calls)} == {"k"}
     assert slow.asked == ["secret"]
     assert (await refused(access, "guess"), access._asking) == ("NO_CREDENTIALS", {})
+
+
+async def test_nobody_is_left_to_hear_of_a_wrong_key_and_nothing_is_logged(slow: Keeping):
+    access, unheard = Access(slow), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: unheard.append(told))
+    asking = asyncio.create_task(came(access, "wrong"))
+    while not slow.asked:
+        await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    async with asyncio.timeout(10):
+        while access._asking:
+            await asyncio.sleep(0)
+    gc.collect()
+    assert slow.asked == ["wrong"]
+    assert unheard == []
 
 
 async def test_no_key_and_a_keeper_that_is_away_are_no_guesses(access: Access, keeper: Keeping):
