@@ -23,6 +23,8 @@ LOST: tuple[type[Exception], ...] = (
     asyncpg.CannotConnectNowError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+# After these nobody knows what the connection is at.
+_UNSURE: tuple[type[BaseException], ...] = (*LOST, asyncio.CancelledError)
 
 
 class Line:
@@ -50,10 +52,7 @@ class Line:
                 try:
                     connection = await self.open()
                     return await connection.fetchrow(query, *arguments)
-                except LOST:
-                    self.drop()
-                    raise
-                except asyncio.CancelledError:
+                except _UNSURE:
                     self.drop()
                     raise
         except LOST as error:

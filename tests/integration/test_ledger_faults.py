@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -246,28 +247,7 @@ async def test_a_committer_that_is_cancelled_refuses_what_it_had_in_hand_and_goe
     assert await check_ledger(database, client) == 1
 
 
-async def test_a_look_at_the_head_that_is_cancelled_is_told_to_those_who_asked(start_position, monkeypatch):
-    service = await start_position()
-    client, ledger = Client(service.channel), service.app._ledger
-    await client.open("BTC")
-    looking, never = asyncio.Event(), asyncio.Event()
-
-    async def hang():
-        looking.set()
-        await never.wait()
-
-    monkeypatch.setattr(ledger, "refresh", hang)
-    call = asyncio.create_task(client.refused("GetPosition", symbol="BTC"))
-    await looking.wait()
-    ledger._checking.cancel()
-    ledger._poller.cancel()
-    monkeypatch.undo()
-    is_unavailable(await call)
-    assert (await client.call("GetPosition", symbol="BTC")).revision == 1
-    assert not ledger._poller.done()
-
-
-async def test_a_cancelled_look_is_told_also_to_those_who_came_meanwhile(start_position, monkeypatch):
+async def test_a_look_that_is_cancelled_is_told_to_all_who_wait_for_one(start_position, monkeypatch):
     service = await start_position()
     client, ledger = Client(service.channel), service.app._ledger
     await client.open("BTC")
@@ -280,14 +260,19 @@ async def test_a_cancelled_look_is_told_also_to_those_who_came_meanwhile(start_p
     monkeypatch.setattr(ledger, "refresh", hang)
     calls = [asyncio.create_task(client.refused("GetPosition", symbol="BTC"))]
     await looking.wait()
-    calls.append(asyncio.create_task(client.refused("GetPosition", symbol="BTC")))
+    calls.append(
+        asyncio.create_task(client.refused("GetPosition", symbol="BTC"))
+    )  # it waits for the look after this one
     async with asyncio.timeout(10):
         while not ledger._asked:
             await asyncio.sleep(0)
     ledger._checking.cancel()
+    ledger._poller.cancel()
     monkeypatch.undo()
     for call in calls:
         is_unavailable(await call)
+    assert (await client.call("GetPosition", symbol="BTC")).revision == 1
+    assert not ledger._poller.done()
 
 
 async def test_nobody_waits_for_a_silent_database_once_for_each_before_him():
@@ -362,3 +347,13 @@ async def test_a_database_restart_loses_nothing_that_was_acknowledged(cluster, s
     booked = {row["symbol"]: str(row["position_id"]) for row in await connection.fetch("SELECT * FROM positions")}
     await connection.close()
     assert booked == acknowledged
+
+
+async def test_a_loaded_ledger_leaves_the_garbage_collector_on(database, start_position):
+    """The process begins without it, so that what is imported is not searched."""
+    gc.disable()
+    try:
+        await start_position()
+        assert gc.isenabled()
+    finally:
+        gc.enable()

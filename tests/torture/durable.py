@@ -10,7 +10,8 @@ import shutil
 import signal
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,16 @@ BULK = Size(writers=2, accounts=1, feeders=3, batch=1000, readers=1, watchers=1,
 ROUNDS_SIZES = (SMALL, Size(), Size(writers=12, accounts=1, feeders=2, batch=10, readers=2, watchers=2))
 
 
+@asynccontextmanager
+async def judged(run: Run, part: str, cell: Cell) -> AsyncIterator[None]:
+    """What a ledger goes through in the block, and then the verdict on it."""
+    try:
+        yield
+    except TimeoutError as error:
+        run.wrong(part, [f"alive: {error}"])
+    run.took(part, await cell.finish())
+
+
 async def kills(run: Run, seconds: float, share: float) -> None:
     """kill -9 at a random moment, start again, twenty times a ledger."""
     box = Box(run, "kills", seconds, kill_9=round(200 * share))
@@ -44,7 +55,7 @@ async def kills(run: Run, seconds: float, share: float) -> None:
                 size = chance.choice(ROUNDS_SIZES)
                 name, round_ = f"k{number}r{round_}", round_ + 1
                 cell = Cell(postgres.folder, name, chance.randrange(1 << 30), size, await postgres.new_database())
-                try:
+                async with judged(run, "kills", cell):
                     await cell.start()
                     cell.load.start()
                     for _ in range(20):
@@ -56,9 +67,6 @@ async def kills(run: Run, seconds: float, share: float) -> None:
                         run.count("kill 9")
                         await cell.start()
                     await cell.load.more(50)
-                except TimeoutError as error:
-                    run.wrong("kills", [f"alive: {error}"])
-                run.took("kills", await cell.finish())
 
         await side_by_side(LANES, lane)
     box.close()
@@ -71,7 +79,7 @@ async def volume(run: Run, seconds: float, share: float) -> None:
     async with cluster() as postgres:
         while box.going():
             cell = Cell(postgres.folder, "v", chance.randrange(1 << 30), BULK, await postgres.new_database())
-            try:
+            async with judged(run, "volume", cell):
                 await cell.start()
                 cell.load.start()
                 for _ in range(4):
@@ -82,11 +90,7 @@ async def volume(run: Run, seconds: float, share: float) -> None:
                     run.count("kill 9")
                     await cell.start()
                 await cell.load.more(10)
-            except TimeoutError as error:
-                run.wrong("volume", [f"alive: {error}"])
-            verdict = await cell.finish()
             run.count("fill of a long history", cell.load.filled)
-            run.took("volume", verdict)
     box.close()
 
 
@@ -100,7 +104,7 @@ async def crashes(run: Run, seconds: float, share: float) -> None:
             while box.going():
                 name = f"c{number}"
                 cell = Cell(postgres.folder, name, chance.randrange(1 << 30), SMALL, await postgres.new_database())
-                try:
+                async with judged(run, "crashes", cell):
                     await cell.start()
                     cell.load.start()
                     for _ in range(10):
@@ -117,9 +121,6 @@ async def crashes(run: Run, seconds: float, share: float) -> None:
                         if both:
                             await cell.start()
                     await cell.load.more(50)
-                except TimeoutError as error:
-                    run.wrong("crashes", [f"alive: {error}"])
-                run.took("crashes", await cell.finish())
 
     await side_by_side(LANES, lane)
     box.close()
@@ -138,7 +139,7 @@ async def wire(run: Run, seconds: float, share: float) -> None:
                 proxy = Proxy(dsn)
                 await proxy.start()
                 cell = Cell(postgres.folder, f"w{number}", chance.randrange(1 << 30), SMALL, dsn, proxy.dsn)
-                try:
+                async with judged(run, "wire", cell):
                     await cell.start()
                     cell.load.start()
                     for _ in range(60):
@@ -146,9 +147,6 @@ async def wire(run: Run, seconds: float, share: float) -> None:
                             break
                         await _spoil(run, proxy, cell, chance)
                     await cell.load.more(50)
-                except TimeoutError as error:
-                    run.wrong("wire", [f"alive: {error}"])
-                run.took("wire", await cell.finish())
                 await proxy.stop()
 
         await side_by_side(2 * LANES, lane)
@@ -206,11 +204,8 @@ async def failpoints(run: Run, seconds: float, share: float) -> None:
             proxy = Proxy(dsn)
             await proxy.start()
             cell = Cell(postgres.folder, "f", chance.randrange(1 << 30), SMALL, dsn, proxy.dsn)
-            try:
+            async with judged(run, "failpoints", cell):
                 await _fail_everywhere(run, box, cell, proxy, left, fired)
-            except TimeoutError as error:
-                run.wrong("failpoints", [f"alive: {error}"])
-            run.took("failpoints", await cell.finish())
             await proxy.stop()
     box.close()
 
@@ -264,7 +259,7 @@ async def stalls(run: Run, seconds: float, share: float) -> None:
     async with cluster() as postgres:
         while box.going():
             cell = Cell(postgres.folder, "s", chance.randrange(1 << 30), HASTY, await postgres.new_database())
-            try:
+            async with judged(run, "stalls", cell):
                 for _ in range(3):
                     await cell.start()
                 cell.load.start()
@@ -283,9 +278,6 @@ async def stalls(run: Run, seconds: float, share: float) -> None:
                         run.count("kill 9")
                         await cell.start()
                 await cell.load.more(50)
-            except TimeoutError as error:
-                run.wrong("stalls", [f"alive: {error}"])
-            run.took("stalls", await cell.finish())
     box.close()
 
 
@@ -296,7 +288,7 @@ async def clocks(run: Run, seconds: float, share: float) -> None:
     async with cluster() as postgres:
         while box.going():
             cell = Cell(postgres.folder, "j", chance.randrange(1 << 30), SMALL, await postgres.new_database())
-            try:
+            async with judged(run, "clocks", cell):
                 for _ in range(2):
                     await cell.start(TORTURE_CLOCK=str(chance.randrange(1 << 30)))
                 cell.load.start()
@@ -304,10 +296,7 @@ async def clocks(run: Run, seconds: float, share: float) -> None:
                 await cell.kill(cell.processes[0])
                 await cell.start(TORTURE_CLOCK=str(chance.randrange(1 << 30)))
                 await cell.load.more(200)
-            except TimeoutError as error:
-                run.wrong("clocks", [f"alive: {error}"])
             run.count("clock jump ledger")
-            run.took("clocks", await cell.finish())
     box.close()
 
 
@@ -337,25 +326,23 @@ async def _fill_up(run: Run, postgres: Cluster, chance: random.Random) -> None:
         dsn = postgres.dsn.replace("/postgres?", f"/{name}?")
         cell = Cell(postgres.folder, "d", chance.randrange(1 << 30), PATIENT, dsn)
         ballast = disk / "ballast"
-        try:
-            await cell.start()
-            cell.load.start()
-            await cell.load.more(200)
-            free = shutil.disk_usage(disk).free
-            with suppress(OSError):  # the database was quicker: it is full as well
-                ballast.write_bytes(bytes(max(0, free - 64 * 1024)))
-            async with asyncio.timeout(60):
-                while not any("STORE_UNAVAILABLE" in code for code in cell.load.history.codes):
-                    await asyncio.sleep(0.05)
-            run.count("full disk")
-            await asyncio.sleep(0.5)
-            ballast.unlink()
-            await cell.load.more(100)
-        except TimeoutError as error:
-            run.wrong("full disk", [f"alive: {error}"])
-        finally:
-            ballast.unlink(missing_ok=True)
-        run.took("full disk", await cell.finish())
+        async with judged(run, "full disk", cell):
+            try:
+                await cell.start()
+                cell.load.start()
+                await cell.load.more(200)
+                free = shutil.disk_usage(disk).free
+                with suppress(OSError):  # the database was quicker: it is full as well
+                    ballast.write_bytes(bytes(max(0, free - 64 * 1024)))
+                async with asyncio.timeout(60):
+                    while not any("STORE_UNAVAILABLE" in code for code in cell.load.history.codes):
+                        await asyncio.sleep(0.05)
+                run.count("full disk")
+                await asyncio.sleep(0.5)
+                ballast.unlink()
+                await cell.load.more(100)
+            finally:
+                ballast.unlink(missing_ok=True)
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await admin.execute(f"DROP TABLESPACE s{name}")
         await admin.close()

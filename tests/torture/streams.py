@@ -7,6 +7,8 @@ import random
 import selectors
 import struct
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -108,25 +110,21 @@ async def stalled(run: Run, seconds: float, share: float) -> None:
             before = memory_kb(process.process.pid)
             reading = [asyncio.create_task(_take(servers[n % 4], one)) for n, one in enumerate(healthy)]
             still = [Still(process.address, subscribers // 20) for _ in range(4)]
-            keeping = [asyncio.create_task(asyncio.to_thread(one.stand)) for one in still]
-            cell.load.start()
-            try:
-                await cell.load.more(max(4, round(50 * share)), 240)
-            except TimeoutError as error:
-                run.wrong("stalled", [f"alive: {error}"])
-            cell.load._stop.set()
-            await asyncio.gather(*cell.load._tasks[:1])
-            last = max(one.answer.revision for one in cell.load.history.operations if one.answer is not None)
-            behind = await _all_at(healthy, last)
-            grown = memory_kb(process.process.pid) - before
-            count = sum(one.count for one in still)
-            run.count("stalled subscriber", count)
-            run.count("subscriber", subscribers)
             long_enough = share >= 0.5
-            await asyncio.sleep(SLOW_S if long_enough else 0)
-            for one in still:
-                one.ends = time.monotonic() + (60 if long_enough else 0)
-            await asyncio.gather(*keeping, return_exceptions=True)  # what was not told is counted below
+            async with standing(still):
+                cell.load.start()
+                await cell.load.more(max(4, round(50 * share)), 240)
+                cell.load._stop.set()
+                await asyncio.gather(*cell.load._tasks[:1])
+                last = max(one.answer.revision for one in cell.load.history.operations if one.answer is not None)
+                behind = await _all_at(healthy, last)
+                grown = memory_kb(process.process.pid) - before
+                count = sum(one.count for one in still)
+                run.count("stalled subscriber", count)
+                run.count("subscriber", subscribers)
+                await asyncio.sleep(SLOW_S if long_enough else 0)
+                for one in still:
+                    one.ends = time.monotonic() + (60 if long_enough else 0)
             told = sum(one.told for one in still)
             run.count("stalled subscriber told to resume", told)
             for task in reading:
@@ -196,6 +194,18 @@ class Still(Connection):
 
     def on_end(self, stream: int) -> None:
         self._left.discard(stream)
+
+
+@asynccontextmanager
+async def standing(still: Sequence[Still]) -> AsyncIterator[None]:
+    """Each in a thread of its own; ended whatever happens in the block: threads would keep the process."""
+    keeping = [asyncio.create_task(asyncio.to_thread(one.stand)) for one in still]
+    try:
+        yield
+    finally:
+        for one in still:
+            one.ends = 0.0 if one.ends is None else one.ends
+        await asyncio.gather(*keeping, return_exceptions=True)  # what was not told is counted by who asks
 
 
 async def _all_at(watched: list[Watched], revision: int) -> int:
