@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 from google.api import annotations_pb2
@@ -220,11 +221,8 @@ def test_nothing_is_killed_while_it_ends():
 
 
 def test_kubernetes_takes_them():
-    validate = pytest.importorskip(
-        "kubernetes_validate", reason="schemas of Kubernetes: pip install kubernetes-validate"
-    )
     for each in kubernetes():
-        validate.validate(each, "1.34", strict=True)
+        kubernetes_validate.validate(each, "1.34", strict=True)
 
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl")
