@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -43,7 +44,8 @@ DOCUMENTED = {
     Code.UNAVAILABLE,  # a venue that cannot be reached
 }
 INSIDES = ("Traceback", "asyncpg", "sqlalchemy", "SELECT ", "INSERT ", ".py", "postgresql://", "0x7f")
-AT_ONCE = 16
+AT_ONCE = 32
+WAITS_S = 0.2  # who asks for a revision that has not come waits as long as the call lives
 MOST_GROWTH_KB = 192 * 1024
 UUID = "00000000-0000-4000-8000-000000000001"
 TEXTS = [
@@ -133,32 +135,34 @@ def raw(method: MethodDescriptor, chance: random.Random) -> bytes:
 
 
 class Fuzzer:
-    """Sends to one server; ``wrong`` is what was wrong, ``sent`` how much was sent of each RPC."""
+    """Sends to one server; ``wrong`` is what was wrong, ``sent`` how much was sent of each RPC.
 
-    def __init__(self, channel: grpc.aio.Channel, seed: str) -> None:
+    With ``head``, that must be where it was when all of a batch were refused.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, seed: str, head: Callable[[], Awaitable[int]] | None = None) -> None:
         self._channel = channel
-        self._stub: Any = PositionServiceStub(channel)
+        self._head = head
         self._chance = random.Random(seed)
         self.sent: dict[str, int] = {}
         self.accepted = 0
         self.wrong: list[str] = []
 
-    async def batch(self, method: MethodDescriptor, count: int, head: Any) -> None:
-        """So many at once; when all are refused, the head must be where it was."""
-        before = await head()
+    async def batch(self, method: MethodDescriptor, count: int) -> None:
+        """So many at once."""
+        before = await self._head() if self._head else 0
         bodies = [raw(method, self._chance) for _ in range(count)]
         codes = await asyncio.gather(*(self._send(method, body) for body in bodies))
         self.sent[method.name] = self.sent.get(method.name, 0) + count
         self.accepted += sum(code is Code.OK for code in codes)
-        if Code.OK not in codes and (after := await head()) != before:
+        if self._head and Code.OK not in codes and (after := await self._head()) != before:
             self.wrong.append(f"fuzz: {method.name} was refused, and the head moved from {before} to {after}")
 
     async def _send(self, method: MethodDescriptor, body: bytes) -> grpc.StatusCode:
         path = f"/{method.containing_service.full_name}/{method.name}"
         code, told = Code.OK, ""
-        # Who asks for a revision that has not come waits as long as the call lives.
-        waits = "min_revision" in method.input_type.fields_by_name
-        deadline_s = 2 if waits else 20
+        waits = _asks_for_a_revision(method, body)
+        deadline_s = WAITS_S if waits else 20
         if method.server_streaming:
             call: Any = self._channel.unary_stream(path)(body, timeout=deadline_s)
         else:
@@ -192,38 +196,49 @@ class Fuzzer:
                 self.wrong.append(f"fuzz: {what} was accepted, and {found[0].proto.rule_id} forbids it")
 
 
+def _asks_for_a_revision(method: MethodDescriptor, body: bytes) -> bool:
+    if "min_revision" not in method.input_type.fields_by_name:
+        return False
+    try:
+        return bool(message_factory.GetMessageClass(method.input_type).FromString(body).min_revision)  # type: ignore[attr-defined]
+    except DecodeError:
+        return False
+
+
 async def rpcs(run: Run, seconds: float, share: float) -> None:
     """Every RPC of both services, at least 2 000 messages each in a run of the default length."""
     least = max(20, round(2000 * share))
-    methods = [(method, "position") for service in POSITION for method in service.methods]
-    methods += [(method, "reconciler") for service in RECONCILER for method in service.methods]
-    box = Box(run, "fuzz", seconds, fuzzed_message=least * len(methods))
+    methods = {
+        name: [method for service in services for method in service.methods]
+        for name, services in (("position", POSITION), ("reconciler", RECONCILER))
+    }
+    box = Box(run, "fuzz", seconds, **{f"fuzzed_{name}_message": least * len(own) for name, own in methods.items()})
     with scratch() as folder:
         trio = Trio(folder, RECONCILIATION_INTERVAL="3600", CONFIRMATION_DELAY="0.01")
         try:
             await asyncio.to_thread(trio.begin)
             async with connect(trio.position) as position, connect(trio.reconciler) as reconciler:
-                fuzzers = {
-                    "position": Fuzzer(position, f"{run.seed} position"),
-                    "reconciler": Fuzzer(reconciler, f"{run.seed} reconciler"),
-                }
                 stub: Any = PositionServiceStub(position)
 
                 async def head() -> int:
                     request = position_service_pb2.ListPositionsRequest(page_size=1)
                     return int((await stub.ListPositions(request, timeout=30)).revision)
 
-                async def anything() -> int:
-                    return 0  # the Reconciler records runs whenever it likes
+                fuzzers = {
+                    "position": Fuzzer(position, f"{run.seed} position", head),
+                    "reconciler": Fuzzer(reconciler, f"{run.seed} reconciler"),
+                }
+                before = {name: memory_kb(trio._running[name].popen.pid) for name in fuzzers}
 
-                names = ("position", "reconciler")
-                before = {name: memory_kb(trio._running[name].popen.pid) for name in names}
-                while box.going():
-                    for method, where in methods:
-                        if run.stopped:
-                            break
-                        await fuzzers[where].batch(method, AT_ONCE, head if where == "position" else anything)
-                        run.count("fuzzed message", AT_ONCE)
+                async def lane(name: str) -> None:
+                    while box.going():
+                        for method in methods[name]:
+                            if run.stopped:
+                                break
+                            await fuzzers[name].batch(method, AT_ONCE)
+                            run.count(f"fuzzed {name} message", AT_ONCE)
+
+                await asyncio.gather(*map(lane, fuzzers))
                 for name, fuzzer in fuzzers.items():
                     grown = memory_kb(trio._running[name].popen.pid) - before[name]
                     run.say(
@@ -245,12 +260,8 @@ async def caught_by_fuzz(address: str, seed: int, most: int = 4_000) -> list[str
     (method,) = [one for one in POSITION[0].methods if one.name == "OpenPosition"]
     async with connect(address) as channel:
         fuzzer = Fuzzer(channel, f"{seed} bug")
-
-        async def anything() -> int:
-            return 0
-
         for _ in range(most // AT_ONCE):
-            await fuzzer.batch(method, AT_ONCE, anything)
+            await fuzzer.batch(method, AT_ONCE)
             if fuzzer.wrong:
                 break
     return fuzzer.wrong
