@@ -180,7 +180,9 @@ class Cycle:
         patience_s: float | None,
     ) -> dict[Desk, Sight]:
         """Look at all at once, each with what this cycle saw of it before. Who does not answer in time is slow."""
-        looks = {asyncio.create_task(self._look(desk, before, reading, cases)): desk for desk, before in desks}
+        looks = {
+            asyncio.create_task(self._look(desk, before, reading, cases, patience_s)): desk for desk, before in desks
+        }
         try:
             await asyncio.wait(looks, timeout=patience_s, return_when=asyncio.FIRST_EXCEPTION)
         finally:
@@ -194,12 +196,19 @@ class Cycle:
                 desk.health = unanswered(desk.health, patience_s)
         return sights
 
-    async def _look(self, desk: Desk, before: Sight | None, reading: Reading, cases: Sequence[OpenCase]) -> Sight:
+    async def _look(
+        self,
+        desk: Desk,
+        before: Sight | None,
+        reading: Reading,
+        cases: Sequence[OpenCase],
+        patience_s: float | None,
+    ) -> Sight:
         """Snapshot one desk and compare it. What it saw before is the last look of this cycle, or of the last one."""
         memory = before.verdict.memory if before else desk.memory
         answers = before.answers if before else desk.answers
         revision = before.reading.revision if before else desk.book_revision
-        snapshot = await desk.snapshot(self._rules.venue_timeout_s, self._clock)
+        snapshot = await desk.snapshot(self._rules.venue_timeout_s, self._clock, patience_s)
         venue, account = snapshot.venue, snapshot.account
         book = reading.of(account, venue)
         ours = [case for case in cases if (case.venue, case.account) == (venue, account)]
@@ -241,7 +250,7 @@ class Cycle:
         if patience_s is not None:
             search = replace(search, timeout_s=min(search.timeout_s, patience_s))
         made = await explain_all(sight.desk, sight.verdict.confirmed, search)
-        if asyncio.get_running_loop().time() - began >= PROMPT_S:
+        if asyncio.get_running_loop().time() - began >= (PROMPT_S if patience_s is None else search.timeout_s):
             sight.desk.is_slow = True  # by itself it has the time
         return made
 

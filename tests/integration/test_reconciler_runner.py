@@ -301,6 +301,22 @@ async def test_who_does_not_answer_in_time_is_left_behind_and_catches_up(book: B
     await running.end()
 
 
+async def test_the_more_are_looked_at_together_the_longer_each_may_take(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler_service.turns.PROMPT_S", 0.01)
+    monkeypatch.setattr("reconciler_service.turns.TURN_S", 60.0)
+    desks = [desk_of(TestVenue([held()])), desk_of(Gated([held()], "second"))]
+    desks[1].venue.gate.clear()
+    running = Running(Runner(Cycle(book, Rules(confirm_after_s=0.0)), desks, [], interval_s=3600))
+    await until(lambda: desks[0].health.last_ok_at is not None)
+    asyncio.get_running_loop().call_later(0.1, desks[1].venue.gate.set)
+    await until(lambda: running.runner.last is not None)
+    assert {check.account for check in running.runner.last.run.checks} == {"main", "second"}
+    assert not desks[1].is_slow
+    await running.end()
+
+
 @pytest.mark.usefixtures("hurried")
 async def test_a_desk_that_is_being_corrected_keeps_no_other_waiting(book: Book) -> None:
     desks = [desk_of(TestVenue([held()])), desk_of(TestVenue([held()], "second"))]
