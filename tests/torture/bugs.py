@@ -26,12 +26,15 @@ async def planted(run: Run, seconds: float, share: float) -> None:
             if run.stopped:
                 return
             run.planted[name] = ""
-            for attempt in range(TRIES):
-                if found := await caught(BUGS[name], postgres, run.seed + attempt):
-                    run.planted[name] = found[0].partition(": ")[2] if BUGS[name].where == "ledger" else found[0]
-                    break
-            else:
-                run.wrong("planted bugs", [f"missed: {name} was caught by nothing"])
+            try:
+                for attempt in range(TRIES):
+                    if found := await caught(BUGS[name], postgres, run.seed + attempt):
+                        run.planted[name] = found[0].partition(": ")[2] if BUGS[name].where == "ledger" else found[0]
+                        break
+                else:
+                    run.wrong("planted bugs", [f"missed: {name} was caught by nothing"])
+            except Exception as error:  # noqa: BLE001 - told, and the next bug is tried
+                run.wrong("planted bugs", [f"broken: {name}: {type(error).__name__}: {error}"])
             run.say(f"planted: {name}: {run.planted[name][:120] or 'MISSED'}")
 
 

@@ -198,18 +198,17 @@ def fee_sign(patch: Patch) -> None:
 
 
 def unscoped_account(patch: Patch) -> None:
-    from position_service import reads, servicer
+    from position_service import reach
 
-    matches = reads.matches
+    matching = reach.matching
 
-    def anyones(request: Any, position: Any) -> bool:
+    def anyones(request: Any) -> Callable[[Any], bool]:
         asked = type(request)()
         asked.CopyFrom(request)
         asked.account = ""
-        return matches(asked, position)
+        return matching(asked)
 
-    patch(reads, "matches", anyones)
-    patch(servicer, "matches", anyones)
+    patch(reach, "matching", anyones)
 
 
 def projection_behind(patch: Patch) -> None:

@@ -42,6 +42,12 @@ def test_there_are_a_dozen_planted_bugs():
     assert {bug.where for bug in BUGS.values()} == {"ledger", "fuzz", "soak"}
 
 
+@pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS)
+def test_every_planted_bug_finds_what_it_spoils(bug):
+    with bug.planted():
+        pass
+
+
 async def test_an_interrupt_ends_it_with_the_table_so_far(tmp_path):
     out, told = tmp_path / "torture.json", tmp_path / "told"
     command = [sys.executable, "-m", "tests.torture", "--minutes", "5", "--only", "venues,wire", "--out", out]
