@@ -11,13 +11,23 @@ from grpckit.guard import Guard
 from grpckit.health import Health
 from grpckit.listen import Listen, private_socket
 from grpckit.methods import service_named
-from grpckit.server import Server, Service
-from grpckit.tls import certificate, http_context, server_credentials
+from grpckit.server import Server, Service, may_listen
+from grpckit.tls import Certificate, certificate, http_context, server_credentials
 
 if TYPE_CHECKING:
     from grpckit.gauges import Gauges
     from grpckit.rest.pages import Page
     from grpckit.rest.server import HttpServer
+
+
+def servable(settings: Settings, listen: str) -> Certificate | None:
+    """The certificate to serve with; None without one. Raises StartupError for what a Front refuses: who starts other
+    things first asks here before that.
+    """
+    found = certificate(settings)
+    for one in filter(None, (listen, settings.http_listen)):
+        may_listen(one, secured=found is not None, insecure=settings.insecure)
+    return found
 
 
 class Front:
@@ -36,7 +46,7 @@ class Front:
         self.http_port = 0
         self._settings, self._listen, self._title, self._own_pages = settings, listen, title, own_pages
         self._services = tuple(service_named(service.descriptor) for service in services)
-        self._certificate = certificate(settings)
+        self._certificate = servable(settings, listen)
         self._cleanup = contextlib.ExitStack()
         # The two servers talk over a socket of their own: what name a certificate bears, and whom it lets in, is for
         # those outside.

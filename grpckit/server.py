@@ -36,6 +36,20 @@ class Service:
     servicer: object
 
 
+def may_listen(listen: str, *, secured: bool, insecure: bool) -> Listen:
+    """The address, parsed. Raises StartupError for one off loopback without TLS, unless `insecure` was spelled out."""
+    try:
+        parsed = Listen.parse(listen)
+    except ValueError as error:
+        raise StartupError(str(error)) from None
+    if not (secured or parsed.loopback or insecure):
+        raise StartupError(
+            f"refusing to listen on {listen} without TLS: set TLS_CERT_FILE and TLS_KEY_FILE, listen on 127.0.0.1, "
+            "or spell out that it is to be insecure (INSECURE=true)"
+        )
+    return parsed
+
+
 class Server:
     """Serves services behind a guard, with health and, on loopback, reflection.
 
@@ -59,16 +73,8 @@ class Server:
         inside: str = "",
     ) -> None:
         self._inside = inside
-        try:
-            self._listen = Listen.parse(listen)
-        except ValueError as error:
-            raise StartupError(str(error)) from None
+        self._listen = may_listen(listen, secured=credentials is not None, insecure=insecure)
         self._credentials = credentials
-        if credentials is None and not self._listen.loopback and not insecure:
-            raise StartupError(
-                f"refusing to listen on {listen} without TLS: listen on 127.0.0.1, "
-                "or spell out that it is to be insecure (INSECURE=true)"
-            )
         self._reflect = self._listen.loopback if reflect is None else reflect
         self._drain_wait_s = (0.0 if self._listen.loopback else 5.0) if drain_wait_s is None else drain_wait_s
         self._guard = guard

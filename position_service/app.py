@@ -17,7 +17,7 @@ from grpckit.access import Access
 from grpckit.caller import anonymous
 from grpckit.clients import Clients
 from grpckit.errors import StartupError
-from grpckit.front import Front
+from grpckit.front import Front, servable
 from grpckit.gauges import Gauges
 from grpckit.guard import Guard
 from grpckit.server import Service
@@ -66,6 +66,7 @@ class PositionApp:
         """Raises StartupError that says what to do."""
         settings = self._settings
         keys_required = settings.keys_required(settings.position_listen)
+        servable(settings, settings.position_listen)  # what is refused leaves no database behind
         dsn = await self._database()
         folder = None if self._embedded is None else self._embedded.folder
         secrets = load_secrets(settings, folder, required=keys_required)

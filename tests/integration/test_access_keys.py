@@ -205,9 +205,8 @@ async def test_without_a_pepper_no_key_can_be_made(start_position):
         ({"auth": "required", "key_pepper": "short"}, "KEY_PEPPER is too short"),
         ({"auth": "required", "key_pepper": "p" * 40, "root_key": "short"}, "ROOT_KEY is too short"),
         ({"auth": "off", "position_listen": "0.0.0.0:0"}, "without API keys"),
-        ({"position_listen": "0.0.0.0:0"}, "no pepper"),
-        ({"http_listen": "0.0.0.0:0"}, "no pepper"),
-        ({"position_listen": "0.0.0.0:0", "key_pepper": "p" * 40}, "without TLS"),
+        ({"position_listen": "0.0.0.0:0"}, "without TLS"),
+        ({"http_listen": "0.0.0.0:0"}, "without TLS"),
     ],
 )
 async def test_it_does_not_start_open_to_everybody(database, settings, said):
@@ -219,6 +218,22 @@ async def test_it_does_not_start_open_to_everybody(database, settings, said):
     finally:
         await app.stop()
     assert "short" not in str(caught.value).replace("too short", "")
+
+
+@pytest.mark.parametrize("settings", [{"position_listen": "0.0.0.0:0"}, {"http_listen": "0.0.0.0:0"}])
+async def test_it_refuses_before_there_is_a_database(database, short_folder, settings):
+    values = {"position_listen": "127.0.0.1:0", "key_pepper": "p" * 40} | settings
+    for where in ({"database_url": database}, {"db_path": short_folder / "db"}):
+        app = PositionApp(PositionSettings(**values | where))
+        try:
+            with pytest.raises(StartupError, match="without TLS"):
+                await app.start()
+        finally:
+            await app.stop()
+    assert not (short_folder / "db").exists()
+    connection = await asyncpg.connect(database)
+    assert await connection.fetch("SELECT 1 FROM pg_tables WHERE schemaname = 'public'") == []
+    await connection.close()
 
 
 # -- every call, with every scope, for the own account and another's --------------------------------

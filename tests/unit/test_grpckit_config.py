@@ -116,3 +116,19 @@ def test_help_lists_every_setting_and_no_secret(monkeypatch):
     assert "0.05" in text
     monkeypatch.setenv("API_SECRET", "hunter3")
     assert "hunter" not in repr(Desk.load())
+
+
+@pytest.mark.parametrize(
+    ("given", "needed"),
+    [
+        ({}, False),
+        ({"auth": "required"}, True),
+        ({"listen": "0.0.0.0:1"}, True),
+        ({"http_listen": "0.0.0.0:1"}, True),
+        ({"listen": "0.0.0.0:1", "insecure": True}, False),
+        ({"listen": "0.0.0.0:1", "insecure": True, "auth": "required"}, True),
+    ],
+)
+def test_keys_are_needed_where_others_can_connect(given, needed):
+    listen = given.get("listen", "127.0.0.1:1")
+    assert Settings(**given).keys_required(listen) is needed
