@@ -22,6 +22,7 @@ from trueup_cli.listing import show
 from trueup_cli.options import Account, ExpectedRevision, FindingIsExit4, Limit, Reason, RequestId, Symbol, Venue
 from trueup_cli.output import Output
 from trueup_cli.session import Session, talks
+from trueup_cli.words import near
 
 app = typer.Typer(
     name="drifts",
@@ -129,12 +130,19 @@ async def snooze(
     _show(session, (await session.client.reconciler.SnoozeDrift(request)).drift)
 
 
-@app.command()
+def _spelling(word: str) -> str:
+    """What is typed as the commands spell it: the contract writes APPLY_FILLS, and so do the services' errors."""
+    return word.lower().replace("_", "-").removeprefix("resolve-action-")
+
+
+@app.command(context_settings={"token_normalize_func": _spelling})
 @talks
 async def resolve(
     session: Session,
     drift: DriftId,
-    action: Annotated[Action, typer.Argument(help="How.")],
+    action: Annotated[
+        Action, typer.Argument(help="How. As the API spells it will do as well: APPLY_FILLS is apply-fills.")
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be changed, change nothing.")] = False,
     reason: Reason = "",
@@ -206,13 +214,14 @@ async def _full_id(session: Session, text: str) -> str:
         return str(UUID(text))
     except ValueError:
         pass
-    listed = pages(session.client.reconciler.ListDrifts, pb.ListDriftsRequest())
-    found: list[str] = [case.drift_id async for case in listed if _is_named(case, text)]
+    cases = [case async for case in pages(session.client.reconciler.ListDrifts, pb.ListDriftsRequest())]
+    found: list[str] = [case.drift_id for case in cases if _is_named(case, text)]
     if len(found) != 1:
-        many = f"{len(found)} open drifts are" if found else "no open drift is"
-        raise Failure(
-            f"{many} {text or 'named'}: `trueup drifts list` shows them; of a resolved one, give the whole id"
-        )
+        said = f"{len(found)} open drifts are" if found else "no open drift is"
+        said = f"{said} {text or 'named'}"
+        if not found and (meant := near(text, (case.symbol for case in cases))):
+            said += f", but {', '.join(meant)} {'is' if len(meant) == 1 else 'are'}"
+        raise Failure(f"{said}: `trueup drifts list` shows them; of a resolved one, give the whole id")
     return found[0]
 
 

@@ -22,7 +22,7 @@ from trueup_cli.options import Account, Symbol, Venue
 from trueup_cli.output import note
 from trueup_cli.session import Session, talks
 from trueup_cli.told import Told
-from trueup_cli.watching import Events
+from trueup_cli.watching import Events, going_on
 from trueup_cli.webhook import Webhook, webhook_url
 
 app = typer.Typer(rich_markup_mode="markdown")
@@ -136,8 +136,7 @@ async def _news(
         held.clear()
         if error.reason == "REVISION_IN_FUTURE":
             told.move(0)  # a backup was restored: revisions are those of another ledger
-        where = f"after revision {revision}" if revision else "from the beginning"
-        note(f"the stream was cut off ({error.message or error.code.name}): going on {where}")
+        note(going_on(error, revision))
 
     async with aclosing(session.client.follow_drifts(request, on_reset=on_reset)) as responses:
         async for response in responses:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Annotated, Any
 
+import grpc
 import typer
 from trueup.position.v1 import position_service_pb2 as pb
 from trueup.reconciler.v1 import reconciler_service_pb2 as rpb
@@ -103,7 +104,14 @@ async def _watch(session: Session, stream: Any, tell: Callable[[Output, Any], No
 def _reset(half: list[Any]) -> Callable[[RpcError, int], None]:
     def on_reset(error: RpcError, revision: int) -> None:
         half.clear()  # a snapshot that was cut off is sent again
-        where = f"after revision {revision}" if revision else "from the beginning"
-        note(f"the stream was cut off ({error.message or error.code.name}): going on {where}")
+        note(going_on(error, revision))
 
     return on_reset
+
+
+def going_on(error: RpcError, revision: int) -> str:
+    """What a watch says when it is begun again after a revision, 0: with what there is then."""
+    if error.code is grpc.StatusCode.OUT_OF_RANGE:  # the ledger does not know where to go on
+        return f"{error.message or error.code.name}: beginning anew, with what there is now"
+    where = f"after revision {revision}" if revision else "from the beginning"
+    return f"the stream was cut off ({error.message or error.code.name}): going on {where}"

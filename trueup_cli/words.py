@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC
 from decimal import ROUND_HALF_EVEN, Decimal
+from difflib import get_close_matches
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -64,6 +66,16 @@ def amount(text: str, places: int = 8) -> str:
 def counted(number: int, noun: str) -> str:
     """ "1 position", "2 positions"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def near(text: str, names: Iterable[str], most: int = 3) -> list[str]:
+    """The names that somebody may have meant who wrote a text that is none of them: those that hold it or that it holds,
+    in whatever case, else those that are spelled alike.
+    """
+    known = {name.casefold(): name for name in sorted(names) if name}
+    typed = text.casefold()
+    within = [known[name] for name in known if typed and (typed in name or name in typed)]
+    return (within or [known[name] for name in get_close_matches(typed, known)])[:most]
 
 
 def gain(text: str, places: int = 2) -> Text:

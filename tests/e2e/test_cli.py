@@ -197,7 +197,13 @@ def test_a_drift_from_its_making_to_its_end(cli: CommandLine):
     assert cli.refused("drifts", "snooze", "BTC", "soon", code=2).startswith("UNTIL: 'soon' is not a time")
     assert cli.refused("drifts", "get", "DOGE").startswith("no open drift is DOGE")
 
-    dry = cli.row("drifts", "resolve", "BTC", "apply-fills", "--dry-run")
+    assert cli.refused("drifts", "get", "BTC-USD").startswith("no open drift is BTC-USD, but BTC is: `trueup drifts")
+    ahead = cli.run("drifts", "watch", "--after-revision", "1000000", "--events", "1")
+    assert "revision 1000000 has not happened" in ahead.stderr
+    assert "beginning anew, with what there is now" in ahead.stderr
+    assert json.loads(ahead.stdout)["phase"] == "STREAM_PHASE_SNAPSHOT"
+
+    dry = cli.row("drifts", "resolve", "BTC", "APPLY_FILLS", "--dry-run")
     assert {change["field"]: change["after"] for change in dry["correction"]}["size"] == "0.6"
     asked = cli.run("drifts", "resolve", "BTC", "apply-fills", code=2)
     assert asked.stdout == ""

@@ -56,6 +56,15 @@ def test_every_command_that_answers_can_answer_in_json(path: tuple[str, ...]):
     assert "--json" in {name for option in COMMANDS[path].params for name in option.opts}
 
 
+@pytest.mark.parametrize("word", ["apply-fills", "APPLY_FILLS", "apply_fills", "RESOLVE_ACTION_APPLY_FILLS"])
+def test_an_action_is_taken_as_the_services_spell_it(word: str):
+    command = COMMANDS["drifts", "resolve"]
+    assert command.make_context("resolve", ["BTC", word, "--dry-run"]).params["action"] == "apply-fills"
+    assert "APPLY_FILLS" in next(each.help for each in command.params if each.name == "action")
+    with pytest.raises(Exception, match="'apply-fills', 'adopt-venue', 'keep-local', 'dismiss'"):
+        command.make_context("resolve", ["BTC", "apply"])
+
+
 def test_help_imports_no_command():
     code = "import sys; from trueup_cli.app import main; sys.argv = ['trueup', '--help']\ntry: main()\nexcept SystemExit: pass\n"
     code += "print(sorted(name for name in sys.modules if name.startswith('trueup_cli.')))"

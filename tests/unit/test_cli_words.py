@@ -19,7 +19,8 @@ from trueup_cli.failures import Failure
 from trueup_cli.options import as_of, reference
 from trueup_cli.output import Output
 from trueup_cli.screen import told
-from trueup_cli.words import amount, counted, gain, name_of
+from trueup_cli.watching import going_on
+from trueup_cli.words import amount, counted, gain, name_of, near
 
 UUID = "01a21440-63d8-7000-8838-c8165598b4ce"
 
@@ -77,6 +78,40 @@ def test_what_is_over_is_told_as_past():
     assert told(event) == "coinbase holds 26.62 %"
     event.type = drift_pb2.DRIFT_EVENT_TYPE_RESOLVED
     assert told(event) == "coinbase: agrees again. It was: coinbase holds 26.62 %"
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("BTC", ["BTC-USD", "BTC-USDC"]),
+        ("btc", ["BTC-USD", "BTC-USDC"]),
+        ("BTC/USD", ["BTC-USD", "BTC-USDC"]),
+        ("BTCUSD", ["BTC-USD", "BTC-USDC"]),
+        ("ETH-USD", ["ETH"]),
+        ("tsla", ["xyz:TSLA"]),
+        ("SLO", ["SOL"]),
+        ("DOGE", []),
+        ("", []),
+    ],
+)
+def test_what_somebody_may_have_meant(text: str, meant: list[str]):
+    assert near(text, ["xyz:TSLA", "SOL", "ETH", "BTC-USDC", "BTC-USD", "", "ETH"]) == meant
+
+
+def test_no_more_is_offered_than_can_be_read():
+    assert near("BTC", (f"BTC-{number}" for number in range(9))) == ["BTC-0", "BTC-1", "BTC-2"]
+
+
+@pytest.mark.parametrize(
+    ("code", "revision", "said"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, 7, "the stream was cut off (it says no): going on after revision 7"),
+        (grpc.StatusCode.UNAVAILABLE, 0, "the stream was cut off (it says no): going on from the beginning"),
+        (grpc.StatusCode.OUT_OF_RANGE, 0, "it says no: beginning anew, with what there is now"),
+    ],
+)
+def test_a_watch_says_where_it_goes_on(code: grpc.StatusCode, revision: int, said: str):
+    assert going_on(an_error(code), revision) == said
 
 
 def test_profit_is_green_and_loss_is_red():
