@@ -11,7 +11,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, NoReturn
@@ -27,6 +27,7 @@ from position_service.domain.errors import InvalidValue
 _FIELDS = pb.OpenPositionRequest.DESCRIPTOR.fields_by_name
 _TAKEN = frozenset(_FIELDS) - {"request_id", "pending", "deadline", "estimated", "as_of"}
 _IGNORED = frozenset(position_pb2.Position.DESCRIPTOR.fields_by_name) - _TAKEN
+_KNOWN = ", ".join(sorted(_TAKEN))
 _ENDED = frozenset({"CLOSED", "LIQUIDATED"})
 _MOST_PROBLEMS = 20
 _validator = protovalidate.Validator()  # one for all: it keeps the compiled rules
@@ -72,17 +73,14 @@ def read(text: str, batch: str = "") -> tuple[list[Row], int]:
     lines: dict[Key, int] = {}
     skipped = 0
     for line, given in _records(text.removeprefix("\ufeff"), problems):
-        try:
-            if _word(given.get("status", "")) in _ENDED:
-                skipped += 1
-                continue
-            row = Row(line, _request(given, batch))
-        except ValueError as error:
-            problems.append(f"line {line}: {error}")
+        if _word(given.get("status", "")) in _ENDED:
+            skipped += 1
             continue
-        if first := lines.get(row.key):
+        request, wrong = _request(given, batch)
+        problems += [f"line {line}: {each}" for each in wrong]
+        row = Row(line, request)
+        if row.key.symbol and (first := lines.setdefault(row.key, line)) != line:
             problems.append(f"line {line}: {' '.join(row.key)} stands in line {first} already")
-        lines.setdefault(row.key, line)
         rows.append(row)
     if problems:
         raise BadBook(problems)
@@ -118,7 +116,7 @@ def _csv(text: str, problems: list[str]) -> Iterator[tuple[int, Mapping[str, Any
     try:
         header = [name.strip().lower() for name in next(reader, [])]
         if unknown := [name for name in header if name not in _TAKEN | _IGNORED]:
-            problems.append(f"line 1: unknown column {unknown[0]!r}; known are {', '.join(sorted(_TAKEN))}")
+            problems.append(f"line 1: unknown column {', '.join(map(repr, unknown))}; known are {_KNOWN}")
             return
         if twice := [name for name in header if header.count(name) > 1]:
             problems.append(f"line 1: the column {twice[0]} is there twice")
@@ -134,25 +132,29 @@ def _csv(text: str, problems: list[str]) -> Iterator[tuple[int, Mapping[str, Any
         problems.append(f"line {reader.line_num}: {error}")
 
 
-def _request(given: Mapping[str, Any], batch: str) -> pb.OpenPositionRequest:
-    """The request that books a record, complete, checked, with its id. Raises ValueError."""
-    if unknown := [name for name in given if name not in _TAKEN | _IGNORED]:
-        raise ValueError(f"unknown field {unknown[0]!r}; known are {', '.join(sorted(_TAKEN))}")
+def _request(given: Mapping[str, Any], batch: str) -> tuple[pb.OpenPositionRequest, Iterable[str]]:
+    """The request that books a record, complete, with its id; and all that is wrong with it."""
+    wrong = {name: f"unknown field {name!r}; known are {_KNOWN}" for name in given if name not in _TAKEN | _IGNORED}
     request = pb.OpenPositionRequest(pending=_word(given.get("status", "")) == "OPENING")
     for name in sorted(_TAKEN):
-        if given.get(name) not in (None, "", {}):
-            _set(request, name, given[name])
+        try:
+            if given.get(name) not in (None, "", {}):
+                _set(request, name, given[name])
+        except ValueError as error:
+            wrong[name] = str(error)
     request.account = request.account or naming.ACCOUNT
     request.venue = request.venue or naming.VENUE
-    try:
-        request.symbol, request.asset = naming.complete(request.venue, request.symbol, request.asset)
-    except InvalidValue as error:
-        raise ValueError(str(error)) from None
+    if not wrong.keys() & {"symbol", "asset"}:
+        try:
+            request.symbol, request.asset = naming.complete(request.venue, request.symbol, request.asset)
+        except InvalidValue as error:
+            wrong[error.field] = str(error)
     for violation in _validator.collect_violations(request):
-        raise ValueError(f"{field_path(violation.proto.field)}: {violation.proto.message or violation.proto.rule_id}")
+        field, why = field_path(violation.proto.field), violation.proto.message or violation.proto.rule_id
+        wrong.setdefault(field, f"{field}: {why}")  # of what could not be read, that is all there is to say
     said = request.SerializeToString(deterministic=True)
     request.request_id = f"import-{hashlib.sha256(batch.encode() + bytes(1) + said).hexdigest()[:40]}"
-    return request
+    return request, wrong.values()
 
 
 def _set(request: pb.OpenPositionRequest, name: str, value: Any) -> None:

@@ -104,6 +104,7 @@ def test_a_spreadsheets_mark_spaces_and_blank_lines_do_no_harm():
         ('{"asset": "BTC/USD", "size": "1", "entry_price": "2", "sise": "1"}', "line 1: unknown field 'sise'"),
         ('{"asset": "BTC/USD", "size": NaN, "entry_price": "2"}', "line 1: not JSON: NaN is not a number"),
         ('{"asset": "BTC/USD", "size": true, "entry_price": "2"}', "line 1: size: True is neither text nor a number"),
+        ('{"symbol": true, "size": "1", "entry_price": "2"}', "line 1: symbol: True is neither text nor a number"),
         ('{"asset": "BTC/USD", "size": "1", "entry_price": "2", "labels": {"a": 1}}', "line 1: labels: must be texts"),
         ('{"asset": "BTC/USD"', "line 1: not JSON: "),
         ('{"asset": "A/USD", "size": "1", "entry_price": "2"}\n[1]', "line 2: not a JSON object"),
@@ -119,8 +120,22 @@ def test_every_problem_is_told_not_only_the_first():
     assert [problem.partition(":")[0] for problem in found] == ["line 2", "line 4"]
 
 
+def test_every_problem_of_a_row_is_told():
+    found = problems("asset,side,size,entry_price\nBTC/USD,up,x,\nETH,long,1,0\nBTC/USD,long,1,2\n")
+    assert [tuple(problem.split(": ")[:2]) for problem in found[:-1]] == [
+        ("line 2", "side"),
+        ("line 2", "size"),
+        ("line 2", "entry_price"),
+        ("line 3", "asset"),
+        ("line 3", "entry_price"),
+    ]
+    assert found[-1] == "line 4: main hyperliquid BTC stands in line 2 already"
+    (problem,) = problems("asset,sise,size,prise\nBTC/USD,1,1,2\n")
+    assert problem.startswith("line 1: unknown column 'sise', 'prise'; known are")
+
+
 def test_many_problems_are_counted():
-    found = problems("asset,size,entry_price\n" + "BTC/USD,0,2\n" * 25)
+    found = problems("asset,size,entry_price\n" + "".join(f"A{n}/USD,0,2\n" for n in range(25)))
     assert len(found) == 21
     assert found[-1] == "and 5 more"
 
