@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
@@ -16,8 +15,9 @@ from trueup.reconciler.v1 import reconciler_service_pb2 as pb
 from trueup.types.v1 import drift_pb2
 
 from trueup_cli import drift_tables, options, watching
+from trueup_cli.asking import ask
 from trueup_cli.client import pages
-from trueup_cli.failures import FOUND, USAGE, Failure
+from trueup_cli.failures import FOUND, Failure
 from trueup_cli.listing import show
 from trueup_cli.options import Account, ExpectedRevision, FindingIsExit4, Limit, Reason, RequestId, Symbol, Venue
 from trueup_cli.output import Output
@@ -171,7 +171,7 @@ async def resolve(
     if dry_run:
         return
     if not yes:
-        _ask()
+        ask()
     request.dry_run = False
     request.expected_revision = preview.drift.revision
     request.request_id = session.writes(request_id)
@@ -191,14 +191,6 @@ def _show_preview(out: Output, preview: Any, action: Action) -> None:
         drift_tables.changes(out, preview.correction, estimated=preview.estimated, assumed_price=preview.assumed_price)
     else:
         out.say(f"{action.value} changes nothing in the book.")
-
-
-def _ask() -> None:
-    """Raises Failure unless somebody says yes."""
-    if not sys.stdin.isatty():
-        raise Failure("there is nobody to ask: say --yes, or --dry-run to look only", USAGE)
-    if not typer.confirm("Do it?", err=True):
-        raise Failure("nothing was changed")
 
 
 def _show(session: Session, drift: Any) -> None:

@@ -10,12 +10,14 @@ from trueup.position.v1 import position_pb2
 from trueup.position.v1 import position_service_pb2 as pb
 
 from trueup_cli import book_export, book_import, options, position_tables, trading, watching
+from trueup_cli.asking import ask
 from trueup_cli.client import pages
 from trueup_cli.failures import FOUND, REFUSED
 from trueup_cli.listing import show
 from trueup_cli.options import Account, AsOf, Asset, FindingIsExit4, Limit, Symbol, Venue
+from trueup_cli.output import note
 from trueup_cli.session import Session, talks
-from trueup_cli.words import amount, gain
+from trueup_cli.words import amount, counted, gain
 
 app = typer.Typer(
     name="positions",
@@ -167,6 +169,40 @@ async def verify(session: Session) -> int | None:
     else:
         session.out.say(f"BROKEN at revision {verdict.first_broken_revision}: {verdict.problem}")
     return None if verdict.intact else REFUSED
+
+
+@app.command()
+@talks
+async def purge(
+    session: Session,
+    older_than_days: Annotated[
+        int, typer.Option(min=0, max=36_500, help="Ended more than so many days ago; 0: the service's RETENTION_DAYS.")
+    ] = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them, remove nothing.")] = False,
+) -> None:
+    """Count the positions that ended long ago, ask, and take them out of the listings; their history stays.
+
+    With API keys it takes one of the admin scope, for every account.
+
+    Example: trueup positions purge --older-than-days 90 --dry-run
+    """
+    request = pb.PurgeClosedPositionsRequest(older_than_days=older_than_days, dry_run=True)
+    answer = await session.client.positions.PurgeClosedPositions(request)
+    if not dry_run:
+        if not yes:
+            note(f"{_ended(answer)} would be removed from the listings, nothing from the history.")
+            ask()
+        request.dry_run = False
+        answer = await session.client.positions.PurgeClosedPositions(request)
+    if session.out.is_json:
+        session.out.json(answer)
+    else:
+        session.out.say(f"{_ended(answer)} {'would be ' if dry_run else ''}removed; revision {answer.revision}")
+
+
+def _ended(answer: pb.PurgeClosedPositionsResponse) -> str:
+    return counted(answer.purged, "ended position")
 
 
 app.command("open", cls=options.TakesAmounts)(trading.open_)

@@ -13,9 +13,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from trueup.position.v1 import position_service_pb2 as pb
 
+from position_service.embedded import EmbeddedPostgres
 from tests.e2e.command_line import CommandLine
 from tests.e2e.processes import BIN, Trio
 from trueup_cli.client import Client
@@ -115,6 +117,39 @@ def test_summary_and_verify(cli: CommandLine):
     verdict = cli.row("positions", "verify")
     assert verdict["intact"] is True
     assert f"intact: {verdict['events_checked']} events" in cli.table("positions", "verify")
+
+
+def test_what_ended_long_ago_is_purged_when_somebody_says_yes(cli: CommandLine):
+    async def age() -> None:
+        connection = await asyncpg.connect(EmbeddedPostgres(Path(cli.env["DB_PATH"])).dsn)
+        await connection.execute(
+            "UPDATE positions SET closed_at = closed_at - interval '99 days' WHERE account = 'old'"
+        )
+        await connection.close()
+
+    for asset in ("NEAR/USD", "SEI/USD"):
+        opened(cli, asset, "--account", "old")
+        cli.run("positions", "close", asset, "3", "--account", "old")
+    opened(cli, "TIA/USD", "--account", "young")
+    cli.run("positions", "close", "TIA/USD", "3", "--account", "young")
+    asyncio.run(age())
+
+    def listed() -> set[str]:
+        return {each["account"] for each in cli.rows("positions", "list", "--closed")} & {"old", "young"}
+
+    assert cli.row("positions", "purge", "--dry-run")["purged"] == "2"
+    assert cli.table("positions", "purge", "--dry-run").startswith("2 ended positions would be removed; revision ")
+    assert cli.table("positions", "purge", "--older-than-days", "100", "--yes").startswith("0 ended positions removed")
+    asked = cli.run("positions", "purge", code=2)
+    assert asked.stdout == ""
+    assert asked.stderr.startswith("2 ended positions would be removed from the listings, nothing from the history.")
+    assert "there is nobody to ask: say --yes" in asked.stderr
+    assert "nothing was changed" in cli.on_terminal("positions", "purge", answers={"Do it? [y/N]": "n"}, code=1)
+    assert listed() == {"old", "young"}
+    assert "2 ended positions removed" in cli.on_terminal("positions", "purge", answers={"Do it? [y/N]": "y"})
+    assert listed() == {"young"}
+    assert len(cli.rows("positions", "history", "--account", "old")) == 4
+    assert cli.row("positions", "purge", "--yes")["purged"] == "0"
 
 
 # -- errors --------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ COMMANDS = dict(leaves())
 
 def test_the_commands_are_those_of_the_design():
     assert {path[0] for path in COMMANDS} >= {"up", "runs", "reconcile", "allocation", "venues", "doctor"} | GROUPS
-    for name in ("list", "get", "open", "reduce", "close", "history", "watch", "at-risk", "summary", "verify"):
+    for name in ("list", "get", "open", "reduce", "close", "history", "watch", "at-risk", "summary", "verify", "purge"):
         assert ("positions", name) in COMMANDS
     assert {("positions", "export"), ("positions", "import"), ("backup",), ("restore",)} <= set(COMMANDS)
     for name in ("list", "get", "watch", "ack", "snooze", "resolve"):
