@@ -15,6 +15,7 @@ from grpckit.errors import RpcError, StartupError
 from grpckit.tls import certificate
 from trueup_cli.checks import Finding, Level
 from trueup_cli.client import Client
+from trueup_cli.failures import HINTS
 
 _SOON = timedelta(days=14)
 _REFUSED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
@@ -28,7 +29,7 @@ async def keys(client: Client, *, has_key: bool) -> AsyncIterator[Finding]:
     except RpcError as error:
         if error.reason == "NO_CREDENTIALS":
             says = "the key is not valid" if has_key else "needed, and none is given"
-            yield Finding(Level.PROBLEM, what, says, "set TRUEUP_KEY_FILE")
+            yield Finding(Level.PROBLEM, what, says, HINTS[error.reason])
         elif error.code in _REFUSED:
             yield Finding(Level.OK, what, "needed; the one given may not list them")
         elif error.code is not grpc.StatusCode.UNIMPLEMENTED:

@@ -24,7 +24,7 @@ _UNKNOWN_OUTCOME = frozenset({
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.UNKNOWN,
 })  # fmt: skip
-_HINTS = {
+HINTS = {
     "AMBIGUOUS_ASSET": "say which with --venue or --account",
     "POSITION_NOT_FOUND": "trueup positions list shows what is live; of what is closed, give the position id",
     "DRIFT_NOT_FOUND": "trueup drifts list shows the open cases",
@@ -33,7 +33,16 @@ _HINTS = {
     "VENUE_UNCONFIGURED": "trueup doctor says what is missing",
     "OVERLOADED": "try again in a moment",
     "RATE_LIMITED": "try again in a moment",
-    "NO_CREDENTIALS": "set TRUEUP_KEY_FILE or TRUEUP_KEY; trueup keys create makes one",
+    "NO_CREDENTIALS": (
+        "set TRUEUP_KEY_FILE to the file of a key; `trueup keys create` makes one, the first with the root key: "
+        "ROOT_KEY_FILE of the Position service, or root.key in its DB_PATH"
+    ),
+    "SCOPE_MISSING": (
+        "set TRUEUP_KEY_FILE to a key that `trueup keys create --scopes` gave it, or to the root key, which has every scope"
+    ),
+    "ACCOUNT_FORBIDDEN": (
+        "set TRUEUP_KEY_FILE to a key that `trueup keys create --accounts` gave it; '*' stands for every account"
+    ),
     "KEY_NOT_FOUND": "trueup keys list shows them",
 }
 
@@ -60,7 +69,7 @@ def describe(error: RpcError, *, variable: str, request_id: str = "") -> str:
         text = f"{error.message}: start it with `trueup up` or set {variable}"
     else:
         text = error.message or error.code.name
-        if hint := _HINTS.get(error.reason):
+        if hint := HINTS.get(error.reason):
             text = f"{text}; {hint}"
     if not request_id:
         return text

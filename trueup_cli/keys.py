@@ -56,6 +56,8 @@ async def create(
 ) -> None:
     """Make a key. It is shown once, and stored nowhere.
 
+    Called with a key of the admin scope; the first is made with the root key.
+
     Example: trueup keys create --name bot-1 --scopes read,write --accounts main --expires 90d
     """
     wanted = [SCOPES.get(scope, 0) for scope in _listed(scopes)]

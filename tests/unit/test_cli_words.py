@@ -158,6 +158,28 @@ def test_an_error_says_what_to_do_and_its_exit_code_whether_it_was_answered():
     assert failures.exit_code(an_error(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")) == 3
 
 
+@pytest.mark.parametrize(
+    ("code", "reason", "which"),
+    [
+        (
+            grpc.StatusCode.UNAUTHENTICATED,
+            "NO_CREDENTIALS",
+            "makes one, the first with the root key: ROOT_KEY_FILE of the",
+        ),
+        (
+            grpc.StatusCode.PERMISSION_DENIED,
+            "SCOPE_MISSING",
+            "a key that `trueup keys create --scopes` gave it, or to the r",
+        ),
+        (grpc.StatusCode.PERMISSION_DENIED, "ACCOUNT_FORBIDDEN", "a key that `trueup keys create --accounts` gave it"),
+    ],
+)
+def test_who_is_refused_is_told_which_key_would_do(code: grpc.StatusCode, reason: str, which: str):
+    told = failures.describe(an_error(code, reason), variable="")
+    assert told.startswith("it says no; set TRUEUP_KEY_FILE to ")
+    assert which in told
+
+
 def test_a_write_whose_outcome_is_unknown_says_how_to_repeat_it():
     late = an_error(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "late")
     told = failures.describe(late, variable="", request_id="cli-1")
