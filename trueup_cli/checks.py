@@ -20,6 +20,7 @@ from reconciler_service.opening import open_venues
 from reconciler_service.settings import ReconcilerSettings
 from reconciler_service.venues import Venue, VenueError, VenueRefused
 from trueup_cli.client import Client
+from trueup_cli.failures import HINTS
 from trueup_cli.handshake import mismatch
 from trueup_cli.words import counted
 
@@ -56,7 +57,7 @@ async def service(
         try:
             answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=_ANSWER_S)
         except grpc.aio.AioRpcError as error:
-            if todo := await mismatch(address, secured=credentials is not None):
+            if todo := await mismatch(address, error.details() or "", secured=credentials is not None):
                 return Finding(Level.PROBLEM, what, f"cannot be called at {address}", todo)
             return _silent(what, address, listen, start, error)
     if answer.status == health_pb2.HealthCheckResponse.SERVING:
@@ -79,9 +80,8 @@ async def reconciler(client: Client) -> AsyncIterator[Finding]:
     try:
         status = await client.reconciler.GetStatus(pb.GetStatusRequest())
     except RpcError as error:
-        yield Finding(
-            Level.PROBLEM, "reconciliation", error.message or error.code.name, "look into the Reconciler's log"
-        )
+        todo = HINTS.get(error.reason, "look into the Reconciler's log")
+        yield Finding(Level.PROBLEM, "reconciliation", error.message or error.code.name, todo)
         return
     yield clock("clock of the Reconciler", status.timestamp.ToDatetime(UTC), began, datetime.now(UTC))
     if status.position_service_ok:

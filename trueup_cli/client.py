@@ -1,6 +1,6 @@
 """Both services for Python: typed calls, typed errors, streams that go on for ever.
 
-async with Client("127.0.0.1:50051", "127.0.0.1:50052") as trueup:
+async with Client() as trueup:  # what the trueup command would call
     request = OpenPositionRequest(asset="BTC/USD", size="0.5", entry_price="42000", request_id="order-1")
     opened = await trueup.positions.OpenPosition(request)  # raises RpcError: code, reason, metadata, violations
 
@@ -37,13 +37,12 @@ from grpckit.channel import connect, follow
 from grpckit.errors import Pruned, RpcError, from_rpc
 from grpckit.keyed import keyed
 from grpckit.reopened import reopened
+from trueup_cli import calling
 from trueup_cli.handshake import mismatch
 
 if TYPE_CHECKING:
     from grpckit.tls import Calling
 
-POSITION_ADDRESS = "127.0.0.1:50051"
-RECONCILER_ADDRESS = "127.0.0.1:50052"
 PAGE = 1000  # rows, the most that the contract allows
 
 _NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -58,7 +57,7 @@ Revised = TypeVar(
 class Unreachable(RpcError):
     """Nothing answers at `address`, or not in time. A write may have happened: repeat it with its request_id.
 
-    `mismatch` says what to do when one side speaks TLS and the other does not: then no call has reached anybody.
+    `mismatch` says what to do when it cannot be called like that, with TLS or without: then no call has reached anybody.
     """
 
     def __init__(self, error: RpcError, address: str, mismatch: str = "") -> None:
@@ -70,24 +69,33 @@ class Unreachable(RpcError):
 class Client:
     """Connects when it is first used; close it, or use it as an async context manager.
 
-    `positions`, `access` and `reconciler` are the stubs of the services; `key` is an API key, or what tells it at each
-    call. With `files` in place of `credentials` TLS is by what they hold, also when that changes. Unary calls get
-    `timeout_s` seconds unless they bring a timeout, and raise RpcError; Unreachable when nobody answers. Nothing is
-    repeated by itself: a write with a request_id may be.
+    What is not given is as the `trueup` command has it, by environment or TRUEUP_CONFIG: POSITION_ADDRESS and
+    RECONCILER_ADDRESS, TLS_CA_FILE and TLS_CLIENT_CERT_FILE, TRUEUP_KEY_FILE. `key` is an API key, or what tells it at
+    each call; "" for none. With `files` in place of `credentials` TLS is by what they hold, also when that changes.
+    Raises StartupError for an address that is none and for files that cannot be used.
+
+    `positions`, `access` and `reconciler` are the stubs of the services. Unary calls get `timeout_s` seconds unless they
+    bring a timeout, and raise RpcError; Unreachable when nobody answers. Nothing is repeated by itself: a write with a
+    request_id may be.
     """
 
     def __init__(
         self,
-        position_address: str = POSITION_ADDRESS,
-        reconciler_address: str = RECONCILER_ADDRESS,
+        position_address: str = "",
+        reconciler_address: str = "",
         *,
         credentials: grpc.ChannelCredentials | None = None,
         files: Calling | None = None,
-        key: str | Callable[[], str] = "",
+        key: str | Callable[[], str] | None = None,
         timeout_s: float = 30.0,
     ) -> None:
+        if key is None or (credentials is None and files is None):
+            own_files, own_key = calling.secured()
+            files = own_files if credentials is None and files is None else files
+            key = own_key if key is None else key
+        asked, secured = key, credentials is not None or files is not None
+
         def channel(address: str, service: Any, *, watching: bool = False) -> grpc.aio.Channel:
-            secured = credentials is not None or files is not None
             calls = [] if watching else [_Calls(address, timeout_s, secured=secured)]
 
             def dial(found: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
@@ -96,11 +104,12 @@ class Client:
                     address, credentials=known, service=service.full_name, watching=watching, interceptors=calls
                 )
 
-            return keyed(reopened(dial, files), key)
+            return keyed(reopened(dial, files), asked)
 
         # Streams have connections of their own: reading them slowly holds up no call.
-        position = position_address, position_service_pb2.DESCRIPTOR.services_by_name["PositionService"]
-        reconciler = reconciler_address, reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"]
+        book, desk = calling.position_address(position_address), calling.reconciler_address(reconciler_address)
+        position = book, position_service_pb2.DESCRIPTOR.services_by_name["PositionService"]
+        reconciler = desk, reconciler_service_pb2.DESCRIPTOR.services_by_name["ReconcilerService"]
         self._channels = [channel(*position), channel(*reconciler)]
         self._channels += [channel(*position, watching=True), channel(*reconciler, watching=True)]
         self.positions = position_service_pb2_grpc.PositionServiceStub(self._channels[0])
@@ -186,14 +195,14 @@ class _Calls(grpc.aio.UnaryUnaryClientInterceptor):
         # Whoever answered has given a reason; without one the status is gRPC's own, about the connection.
         if error.code in _NO_ANSWER and not error.reason:
             # Who answers too late has a connection, or is busy: no reason to open more.
-            why = await self._mismatch() if error.code is grpc.StatusCode.UNAVAILABLE else ""
+            why = await self._mismatch(error.message) if error.code is grpc.StatusCode.UNAVAILABLE else ""
             raise Unreachable(error, self._address, why)
         raise error
 
-    async def _mismatch(self) -> str:
+    async def _mismatch(self, said: str) -> str:
         """One look for all calls that fail meanwhile."""
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(mismatch(self._address, secured=self._secured))
+            self._looking = asyncio.create_task(mismatch(self._address, said, secured=self._secured))
         return await asyncio.shield(self._looking)
 
 

@@ -6,7 +6,7 @@ import grpc
 
 from grpckit.channel import connect
 from grpckit.keyed import keyed
-from trueup_cli.session import secured
+from trueup_cli.calling import secured
 
 
 def dial(address: str, *, key: str = "") -> grpc.aio.Channel:

@@ -1,37 +1,77 @@
-"""Whether a service wants TLS: to who calls it otherwise it seems to answer nothing."""
+"""Why a service that is called cannot be talked to: to who calls it otherwise it seems to answer nothing."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
-from urllib.parse import urlsplit
+from enum import Enum
+
+from trueup_cli.addresses import host_and_port
 
 _PATIENCE_S = 3.0
+_UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([^:]+)")
+# What gRPC says of a call that never had a connection. Any other has, and may have reached somebody.
+_NEVER_CONNECTED = ("connections to all backends failing", "errors resolving")
 
 
-async def mismatch(address: str, *, secured: bool) -> str:
-    """What is wrong about calling an address with TLS, or without, and what to do; empty when that is not why."""
-    speaks = await _speaks_tls(address)
-    if speaks and not secured:
+class _Peer(Enum):
+    """What takes part in a handshake. No certificate is judged."""
+
+    PLAIN = "speaks no TLS"
+    TLS = "speaks TLS"
+    CHOOSY = "speaks TLS, and hangs up on who has no certificate"
+
+
+async def mismatch(address: str, said: str, *, secured: bool) -> str:
+    """What is wrong about how an address is called, with TLS or without, and what to do; empty when that is not why.
+
+    ``said`` is what gRPC says of the call. What is wrong is wrong for all calls: none has reached anybody.
+    """
+    if not said.startswith(_NEVER_CONNECTED):
+        return ""
+    if "errors resolving" in said:
+        return f"{address} names no host that is known here: check its address"
+    if "Hostname Verification Check failed" in said:
+        return f"the certificate of {address} is for other names: call it by one of them, or make it one for this name"
+    if why := _UNTRUSTED.search(said):
+        return (
+            f"the certificate of {address} is not to be trusted ({why[1].strip()}): set TLS_CA_FILE to the CA that signed "
+            "it, or renew it there"
+        )
+    peer = await _peer(address)
+    if peer in (_Peer.TLS, _Peer.CHOOSY) and not secured:
         return f"{address} speaks TLS: set TLS_CA_FILE to the CA of its certificate"
-    if speaks is False and secured:
+    if peer is _Peer.PLAIN and secured:
         return f"{address} does not speak TLS: call it without TLS_CA_FILE"
+    if peer is _Peer.CHOOSY:
+        return (
+            f"{address} hangs up on who has no certificate of its client CA: set TLS_CLIENT_CERT_FILE and "
+            "TLS_CLIENT_KEY_FILE to one that it signed"
+        )
     return ""
 
 
-async def _speaks_tls(address: str) -> bool | None:
-    """Whether what listens at host:port takes part in a TLS handshake; None: nobody does. No certificate is judged."""
-    where = urlsplit(f"//{address.removeprefix('dns:///')}")
+async def _peer(address: str) -> _Peer | None:
+    """What listens at an address; None: nobody does, or not in time, or it has no host and port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
     try:
-        if not where.port:
-            return None  # a unix socket
+        if (where := host_and_port(address)) is None:
+            return None
         async with asyncio.timeout(_PATIENCE_S):
-            _, writer = await asyncio.open_connection(where.hostname, where.port, ssl=context)
+            reader, writer = await asyncio.open_connection(*where, ssl=context)
     except ssl.SSLError as error:
-        return error.reason != "WRONG_VERSION_NUMBER"
-    except (OSError, ValueError):  # nobody there, or not in time; no port
+        return _Peer.PLAIN if error.reason == "WRONG_VERSION_NUMBER" else _Peer.TLS
+    except (OSError, ValueError):  # nobody there, or not in time; no address, or no name
         return None
-    writer.close()
-    return True
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            return _Peer.TLS if await reader.read(1) else _Peer.CHOOSY  # a server of HTTP/2 speaks first
+    except TimeoutError:
+        return _Peer.TLS
+    except OSError:  # an alert, or no more than a reset
+        return _Peer.CHOOSY
+    finally:
+        writer.close()

@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, Self, get_type_hints
+from typing import Annotated, Any, Concatenate, ParamSpec, Self, get_type_hints
 
 import typer
 
 from grpckit.errors import RpcError, StartupError
 from trueup_cli import failures
-from trueup_cli.client import POSITION_ADDRESS, RECONCILER_ADDRESS, Client, Unreachable
+from trueup_cli.calling import position_address, reconciler_address, secured
+from trueup_cli.client import Client, Unreachable
 from trueup_cli.failures import Failure
 from trueup_cli.output import Output
-
-if TYPE_CHECKING:
-    from grpckit.tls import Calling
 
 P = ParamSpec("P")
 
 _TIMEOUT_S = 60.0  # a reconciliation may take a while
-_CONFIG = "TRUEUP_CONFIG"  # the services' settings file; most people have none, and reading it takes imports
-_SECURED = (_CONFIG, "TRUEUP_KEY", "TRUEUP_KEY_FILE", "TLS_CA_FILE", "TLS_CLIENT_CERT_FILE", "TLS_CLIENT_KEY_FILE")
 
 
 class Session:
-    """What a command works with. Close it by leaving ``async with``."""
+    """What a command works with; addresses that are empty are those of the settings. Close it by leaving ``async with``.
+
+    Raises StartupError.
+    """
 
     def __init__(self, position: str, reconciler: str, *, is_json: bool | None) -> None:
-        self.position_address, self.reconciler_address = position, reconciler
+        self.position_address, self.reconciler_address = position_address(position), reconciler_address(reconciler)
         files, key = secured()
         self.credentials, self.has_key = None if files is None else files.credentials, bool(key())
-        self.client = Client(position, reconciler, files=files, key=key, timeout_s=_TIMEOUT_S)
+        self.client = Client(self.position_address, self.reconciler_address, files=files, key=key, timeout_s=_TIMEOUT_S)
         self.out = Output(is_json=is_json)
         self.request_id = ""
 
@@ -83,10 +81,7 @@ def talks(work: Callable[Concatenate[Session, P], Awaitable[int | None]]) -> Cal
         position, reconciler = given.pop("position_address"), given.pop("reconciler_address")
 
         async def talk() -> int | None:
-            where = _address("position_address", position, POSITION_ADDRESS)
-            async with Session(
-                where, _address("reconciler_address", reconciler, RECONCILER_ADDRESS), is_json=is_json
-            ) as session:
+            async with Session(position, reconciler, is_json=is_json) as session:
                 try:
                     return await work(session, **given)  # type: ignore[call-arg]  # typer gives what is declared
                 except RpcError as error:
@@ -114,25 +109,3 @@ def run(talk: Callable[[], Awaitable[int | None]]) -> None:
         typer.secho(f"error: {failure}", fg=typer.colors.RED, err=True)
         code = failure.code if isinstance(failure, Failure) else failures.REFUSED
     raise typer.Exit(code)
-
-
-def secured() -> tuple[Calling | None, Callable[[], str]]:
-    """How the services are called: with which TLS files, and what tells the API key, if any. Raises StartupError."""
-    if not any(os.environ.get(name) for name in _SECURED):
-        return None, str
-    from grpckit.tls import calling  # noqa: PLC0415 - as above
-    from trueup_cli.settings import CliSettings  # noqa: PLC0415 - as above
-
-    settings = CliSettings.load()
-    return calling(settings), settings.key
-
-
-def _address(name: str, given: str, usual: str) -> str:
-    """Where a service is: the option, else the environment, else the settings file, else the usual place."""
-    if address := given or os.environ.get(name.upper(), ""):
-        return address
-    if os.environ.get(_CONFIG):
-        from trueup_cli.settings import CliSettings  # noqa: PLC0415 - as above
-
-        return str(getattr(CliSettings.load(), name)) or usual
-    return usual

@@ -177,6 +177,10 @@ def test_nobody_there_is_exit_code_3_and_a_write_says_how_to_repeat_it(cli: Comm
     assert told == f"nothing answers at {NOR_HERE}: start it with `trueup up` or set RECONCILER_ADDRESS"
     told = cli.refused("positions", "open", "OP/USD", "1", "1", "--request-id", "again", code=3, **nobody)
     assert told.endswith("It may have happened: repeat it with --request-id again, and it happens once")
+    told = cli.refused("positions", "list", POSITION_ADDRESS=f"http://{NOBODY}")
+    assert told.startswith(f"POSITION_ADDRESS: 'http://{NOBODY}' has a scheme: write host:port, e.g. {NOBODY}")
+    told = cli.refused("drifts", "list", "--reconciler-address", "localhost")
+    assert told == "RECONCILER_ADDRESS: 'localhost' has no port: write host:port, e.g. localhost:50051"
     # An option outranks the environment.
     assert cli.rows("positions", "list", "--position-address", cli.env["POSITION_ADDRESS"], "--limit", "1", **nobody)
 

@@ -12,8 +12,9 @@ from trueup.position.v1 import position_service_pb2 as pb
 from trueup.reconciler.v1 import reconciler_service_pb2 as rpb
 from trueup.types.v1 import types_pb2
 
-from grpckit.errors import RpcError
+from grpckit.errors import RpcError, StartupError
 from trueup_cli.client import Client, Unreachable, pages
+from trueup_cli.dev_ca import SERVER, DevCa
 
 NOBODY = "127.0.0.1:9"
 DEADLINE_S = 30.0
@@ -51,6 +52,39 @@ async def test_calls_are_those_of_the_contract_and_errors_are_typed(client):
     with pytest.raises(RpcError) as caught:
         await client.positions.OpenPosition(an_opening("ETH", size="much"))
     assert [violation.field for violation in caught.value.violations] == ["size"]
+
+
+async def test_what_is_not_said_is_as_the_command_line_has_it(start_position, tmp_path, monkeypatch):
+    DevCa(tmp_path).ensure()
+    DevCa(tmp_path).issue(SERVER, "trueup", ["127.0.0.1"])
+    files = {"tls_cert_file": tmp_path / "server.pem", "tls_key_file": tmp_path / "server.key"}
+    service = await start_position(auth="required", key_pepper="p" * 40, root_key="r" * 40, **files)
+    (tmp_path / "root.key").write_text("r" * 40)
+    (tmp_path / "root.key").chmod(0o600)
+    monkeypatch.setenv("POSITION_ADDRESS", service.address)
+    monkeypatch.setenv("TLS_CA_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("TRUEUP_KEY_FILE", str(tmp_path / "root.key"))
+    request = pb.ListPositionsRequest()
+    async with Client() as client:
+        assert not (await client.positions.ListPositions(request)).positions
+        stream = client.follow_positions()
+        async with aclosing(stream), asyncio.timeout(DEADLINE_S):
+            assert (await anext(stream)).snapshot_end
+    async with Client(key="") as client:
+        with pytest.raises(RpcError) as caught:
+            await client.positions.ListPositions(request)
+    assert caught.value.reason == "NO_CREDENTIALS"
+    monkeypatch.delenv("TLS_CA_FILE")
+    monkeypatch.delenv("TRUEUP_KEY_FILE")
+    authority = grpc.ssl_channel_credentials((tmp_path / "ca.pem").read_bytes())
+    async with Client(service.address, credentials=authority, key="r" * 40) as client:
+        assert not (await client.positions.ListPositions(request)).positions
+    async with Client() as client:
+        with pytest.raises(Unreachable, match="speaks TLS: set TLS_CA_FILE"):
+            await client.positions.ListPositions(request)
+    monkeypatch.setenv("TLS_CA_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(StartupError, match="No such file"):
+        Client()
 
 
 async def test_silence_says_whose_it_is(client):

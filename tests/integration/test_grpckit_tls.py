@@ -29,6 +29,8 @@ from trueup_cli.client import Unreachable, _Calls
 from trueup_cli.dev_ca import CLIENT, SERVER, DevCa
 from trueup_cli.handshake import mismatch
 
+NEVER = "connections to all backends failing; last error: UNAVAILABLE: Socket closed"  # of gRPC
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -137,19 +139,38 @@ async def test_who_is_of_a_client_ca_that_is_gone_resumes_no_session(start_posit
                 await asyncio.to_thread(asked, session)
 
 
-async def test_who_calls_without_tls_or_with_it_in_vain_is_told_so(start_position, folder):
-    cases = (
-        (await start_position(**serving(folder)), None, "speaks TLS: set TLS_CA_FILE to the CA of its certificate"),
-        (await start_position(**serving(folder, mutual=True)), None, "speaks TLS: set TLS_CA_FILE"),
-        (await start_position(), calling(folder), "does not speak TLS: call it without TLS_CA_FILE"),
-    )
+async def test_who_calls_without_tls_or_with_it_in_vain_is_told_so(start_position, folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    DevCa(other).ensure()
+    DevCa(other).issue(CLIENT, "bot")
+    own, mutual = await start_position(**serving(folder)), await start_position(**serving(folder, mutual=True))
+    stranger = Calling(folder / "ca.pem", other / "client.pem", other / "client.key").credentials
+    cases = [
+        (own, None, "{} speaks TLS: set TLS_CA_FILE to the CA of its certificate"),
+        (mutual, None, "{} speaks TLS: set TLS_CA_FILE"),
+        (await start_position(), calling(folder), "{} does not speak TLS: call it without TLS_CA_FILE"),
+        (
+            own,
+            calling(other),
+            "the certificate of {} is not to be trusted (unable to get local issuer certificate): set",
+        ),
+        (mutual, calling(folder), "{} hangs up on who has no certificate of its client CA: set TLS_CLIENT_CERT_FILE"),
+        (mutual, stranger, "{} hangs up on who has no certificate of its client CA: set TLS_CLIENT_CERT_FILE"),
+    ]
+    for days, hosts, why in (
+        (0, ["127.0.0.1"], "the certificate of {} is not to be trusted (certificate has expired): set TLS_CA_FILE"),
+        (9, ["trueup.internal"], "the certificate of {} is for other names: call it by one of them"),
+    ):
+        shutil.copytree(folder, there := tmp_path_factory.mktemp("server"), dirs_exist_ok=True)
+        DevCa(there).issue(SERVER, "trueup", hosts, days=days)
+        cases.append((await start_position(**serving(there)), calling(there), why))
     for service, credentials, why in cases:
         address = f"127.0.0.1:{service.port}"
         async with Trueup(address, credentials=credentials) as client:
             with pytest.raises(Unreachable) as caught:
                 await client.positions.ListPositions(pb.ListPositionsRequest())
         told = failures.describe(caught.value, variable="POSITION_ADDRESS", request_id="mine")
-        assert told.startswith(f"{address} {why}")
+        assert told.startswith(why.format(address))
         assert failures.exit_code(caught.value) == failures.UNREACHABLE
         found = await checks.service("Position service", address, address, "start it", credentials)
         assert (found.level, found.todo) == (checks.Level.PROBLEM, told)
@@ -173,9 +194,11 @@ async def test_who_only_answers_late_is_not_asked_for_tls_and_of_many_calls_one_
             assert (caught.value.code, caught.value.mismatch) == (grpc.StatusCode.DEADLINE_EXCEEDED, "")
         assert b"\x16" not in begun
     calls = _Calls(address, 1, secured=False)
-    assert set(await asyncio.gather(*(calls._mismatch() for _ in range(20)))) == {""}
+    assert await calls._mismatch("Socket closed") == ""
+    assert b"\x16" not in begun, "that call had a connection: it may have reached somebody"
+    assert set(await asyncio.gather(*(calls._mismatch(NEVER) for _ in range(20)))) == {""}
     assert begun.count(b"\x16") == 1
-    await calls._mismatch()
+    await calls._mismatch(NEVER)
     assert begun.count(b"\x16") == 2, "it may be another one by now"
     server.close()
 
@@ -183,7 +206,14 @@ async def test_who_only_answers_late_is_not_asked_for_tls_and_of_many_calls_one_
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "dns:///localhost:9", "unix:/nowhere", "127.0.0.1:x"])
 async def test_where_nobody_is_nothing_is_said_of_tls(address):
     for secured in (True, False):
-        assert await mismatch(address, secured=secured) == ""
+        assert await mismatch(address, NEVER, secured=secured) == ""
+
+
+async def test_a_host_that_is_not_there_is_said_to_be_unknown():
+    async with Trueup("nobody..invalid:50051") as client:  # no name server has to be asked to know that
+        with pytest.raises(Unreachable) as caught:
+            await client.positions.ListPositions(pb.ListPositionsRequest())
+    assert str(caught.value.message) == "nobody..invalid:50051 names no host that is known here: check its address"
 
 
 async def test_http_has_the_same_certificate_and_no_way_around_it(start_position, folder):
