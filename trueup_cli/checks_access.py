@@ -12,7 +12,7 @@ from trueup.position.v1 import access_service_pb2 as pb
 
 from grpckit.config import Settings
 from grpckit.errors import RpcError, StartupError
-from grpckit.tls import certificate
+from grpckit.front import servable
 from trueup_cli.checks import Finding, Level
 from trueup_cli.client import Client
 from trueup_cli.failures import HINTS
@@ -43,15 +43,17 @@ async def keys(client: Client, *, has_key: bool) -> AsyncIterator[Finding]:
             yield Finding(Level.WARNING, what, says, "make another one: trueup keys create")
 
 
-def settings(given: Settings, name: str, *listens: str) -> Iterator[Finding]:
-    """What the settings of a service say of keys and TLS, if it were started with them."""
+def settings(given: Settings, name: str, listen: str) -> Iterator[Finding]:
+    """What the settings say of keys and TLS of a service that is started with them; one that runs may have others."""
     what = f"security of the {name}"
     try:
-        required, served = given.keys_required(*listens), certificate(given)
+        required, served = given.keys_required(listen), servable(given, listen)
     except StartupError as error:
-        yield Finding(Level.PROBLEM, what, str(error))
+        yield Finding(Level.PROBLEM, what, f"with the settings here it would not start: {error}")
         return
-    says = f"{'API keys' if required else 'no keys'}, {_tls(given)}, on {', '.join(listens)}"
+    says = (
+        f"{'API keys' if required else 'no keys'}, {_tls(given)}, on {listen}: if it is started with the settings here"
+    )
     yield Finding(
         Level.WARNING if given.insecure else Level.OK, what, says, "INSECURE is set" if given.insecure else ""
     )

@@ -57,16 +57,16 @@ async def _findings(session: Session) -> AsyncIterator[Finding]:
         yield finding
     for finding in checks_access.settings(reconciler, "Reconciler", reconciler.reconciler_listen):
         yield finding
-    start, creds = "start it with `trueup up`, or set POSITION_ADDRESS", session.credentials
-    book = await checks.service("Position service", session.position_address, position.position_listen, start, creds)
+    credentials = session.credentials
+    book = await checks.service(checks.POSITION, session.position_address, position.position_listen, credentials)
     yield book
     if book.level is Level.OK:
         async for finding in checks_access.keys(session.client, has_key=session.has_key):
             yield finding
     async for finding in database(position, serving=book.level is Level.OK):
         yield finding
-    start = start.replace("POSITION", "RECONCILER")
-    other = await checks.service("Reconciler", session.reconciler_address, reconciler.reconciler_listen, start, creds)
+    listen = reconciler.reconciler_listen
+    other = await checks.service(checks.RECONCILER, session.reconciler_address, listen, credentials)
     yield other
     looked = checks.reconciler(session.client) if other.level is Level.OK else checks.venues(reconciler)
     async for finding in looked:

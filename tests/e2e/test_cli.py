@@ -458,7 +458,12 @@ def test_doctor_says_what_to_do_and_exits_with_1(cli: CommandLine):
         "DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:9/x",
     }
     shown = cli.table("doctor", code=1, **nobody)
-    assert f"PROBLEM  Position service: nothing answers at {NOBODY}; it could not listen on" in shown
+    here = {name: cli.env[f"{name}_ADDRESS"] for name in ("POSITION", "RECONCILER")}
+    assert f"PROBLEM  Position service: nothing answers at {NOBODY}; one is at {here['POSITION']}\n" in shown
+    assert "         set POSITION_ADDRESS to that\nPROBLEM  database" in shown
+    assert f"PROBLEM  Reconciler: nothing answers at {NOBODY}; one is at {here['RECONCILER']}\n" in shown
+    assert "no keys, no TLS, on 127.0.0.1:" in shown
+    assert "if it is started with the settings here" in shown
     assert "PROBLEM  database: cannot reach the database" in shown
     assert "OK       venue hyperliquid (main): SIMULATED: it takes the address or key" in shown
     assert "hunter2" not in shown

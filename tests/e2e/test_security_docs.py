@@ -221,6 +221,11 @@ def test_up_does_it_all_when_keys_are_required():
             found = trueup("doctor", "--table", TRUEUP_KEY_FILE=key)
             assert "security of the Position service: API keys, TLS" in found.stdout
             assert "API keys: 1 are valid" in found.stdout
+            stranger = trueup("doctor", "--table")
+            assert stranger.returncode == 1
+            assert stranger.stdout.count("`trueup keys create` makes one, the first with the root key") == 2
+            assert "PROBLEM  reconciliation: an API key is needed" in stranger.stdout
+            assert "log" not in stranger.stdout
             assert running.stop() == 0
 
 

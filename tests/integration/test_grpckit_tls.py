@@ -172,7 +172,7 @@ async def test_who_calls_without_tls_or_with_it_in_vain_is_told_so(start_positio
         told = failures.describe(caught.value, variable="POSITION_ADDRESS", request_id="mine")
         assert told.startswith(why.format(address))
         assert failures.exit_code(caught.value) == failures.UNREACHABLE
-        found = await checks.service("Position service", address, address, "start it", credentials)
+        found = await checks.service(checks.POSITION, address, address, credentials)
         assert (found.level, found.todo) == (checks.Level.PROBLEM, told)
 
 
