@@ -20,7 +20,7 @@ class _Peer(Enum):
 
     PLAIN = "speaks no TLS"
     TLS = "speaks TLS"
-    CHOOSY = "speaks TLS, and hangs up on who has no certificate"
+    CHOOSY = "speaks TLS, and hangs up on who shows no certificate"
 
 
 async def mismatch(address: str, said: str, *, secured: bool) -> str:
@@ -46,8 +46,8 @@ async def mismatch(address: str, said: str, *, secured: bool) -> str:
         return f"{address} does not speak TLS: call it without TLS_CA_FILE"
     if peer is _Peer.CHOOSY:
         return (
-            f"{address} hangs up on who has no certificate of its client CA: set TLS_CLIENT_CERT_FILE and "
-            "TLS_CLIENT_KEY_FILE to one that it signed"
+            f"{address} hangs up after the handshake, as on who has no certificate of its client CA: set "
+            "TLS_CLIENT_CERT_FILE and TLS_CLIENT_KEY_FILE to one that it signed"
         )
     return ""
 

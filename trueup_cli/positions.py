@@ -189,7 +189,7 @@ async def purge(
     """
     request = pb.PurgeClosedPositionsRequest(older_than_days=older_than_days, dry_run=True)
     answer = await session.client.positions.PurgeClosedPositions(request)
-    if not dry_run:
+    if answer.purged and not dry_run:
         if not yes:
             note(f"{_ended(answer)} would be removed from the listings, nothing from the history.")
             ask()

@@ -139,7 +139,7 @@ def test_what_ended_long_ago_is_purged_when_somebody_says_yes(cli: CommandLine):
 
     assert cli.row("positions", "purge", "--dry-run")["purged"] == "2"
     assert cli.table("positions", "purge", "--dry-run").startswith("2 ended positions would be removed; revision ")
-    assert cli.table("positions", "purge", "--older-than-days", "100", "--yes").startswith("0 ended positions removed")
+    assert cli.table("positions", "purge", "--older-than-days", "100").startswith("0 ended positions removed")
     asked = cli.run("positions", "purge", code=2)
     assert asked.stdout == ""
     assert asked.stderr.startswith("2 ended positions would be removed from the listings, nothing from the history.")
