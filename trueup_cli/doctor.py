@@ -14,6 +14,7 @@ from reconciler_service.settings import ReconcilerSettings
 from trueup_cli import checks, checks_access
 from trueup_cli.checks import Finding, Level
 from trueup_cli.checks_database import database
+from trueup_cli.checks_services import POSITION, RECONCILER, service
 from trueup_cli.failures import REFUSED
 from trueup_cli.session import Session, talks
 from trueup_cli.words import word
@@ -58,7 +59,7 @@ async def _findings(session: Session) -> AsyncIterator[Finding]:
     for finding in checks_access.settings(reconciler, "Reconciler", reconciler.reconciler_listen):
         yield finding
     credentials = session.credentials
-    book = await checks.service(checks.POSITION, session.position_address, position.position_listen, credentials)
+    book = await service(POSITION, session.position_address, position.position_listen, credentials)
     yield book
     if book.level is Level.OK:
         async for finding in checks_access.keys(session.client, has_key=session.has_key):
@@ -66,7 +67,7 @@ async def _findings(session: Session) -> AsyncIterator[Finding]:
     async for finding in database(position, serving=book.level is Level.OK):
         yield finding
     listen = reconciler.reconciler_listen
-    other = await checks.service(checks.RECONCILER, session.reconciler_address, listen, credentials)
+    other = await service(RECONCILER, session.reconciler_address, listen, credentials)
     yield other
     looked = checks.reconciler(session.client) if other.level is Level.OK else checks.venues(reconciler)
     async for finding in looked:

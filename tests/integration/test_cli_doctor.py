@@ -9,7 +9,8 @@ import pytest
 from grpckit.listen import Listen
 from position_service.settings import PositionSettings
 from trueup_cli import checks_access
-from trueup_cli.checks import POSITION, RECONCILER, Level, _is_at, service
+from trueup_cli.checks import Level
+from trueup_cli.checks_services import POSITION, RECONCILER, _is_at, service
 
 NOBODY = "127.0.0.1:9"
 
@@ -32,6 +33,11 @@ async def test_a_port_that_somebody_else_holds_is_said_to_be_taken_where_it_is_c
         assert found.todo.startswith("the port is taken: stop the process that holds it")
         elsewhere = await service(POSITION, NOBODY, address)
         assert elsewhere.says == f"nothing answers at {NOBODY}"
+
+
+async def test_the_other_service_is_not_taken_for_it(position):
+    found = await service(RECONCILER, position.address, position.address)
+    assert (found.level, found.says) == (Level.PROBLEM, f"what answers at {position.address} is not it")
 
 
 async def test_one_that_answers_says_how_it_was_called(position):

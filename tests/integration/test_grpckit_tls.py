@@ -23,7 +23,7 @@ from grpckit.errors import StartupError
 from grpckit.tls import Calling, Certificate, certificate, channel_credentials, http_context, server_credentials
 from position_service.settings import PositionSettings
 from tests.position_client import Client
-from trueup_cli import checks, failures
+from trueup_cli import checks, checks_services, failures
 from trueup_cli.client import Client as Trueup
 from trueup_cli.client import Unreachable, _Calls
 from trueup_cli.dev_ca import CLIENT, SERVER, DevCa
@@ -176,7 +176,7 @@ async def test_who_calls_without_tls_or_with_it_in_vain_is_told_so(start_positio
         told = failures.describe(caught.value, variable="POSITION_ADDRESS", request_id="mine")
         assert told.startswith(why.format(address))
         assert failures.exit_code(caught.value) == failures.UNREACHABLE
-        found = await checks.service(checks.POSITION, address, address, credentials)
+        found = await checks_services.service(checks_services.POSITION, address, address, credentials)
         assert (found.level, found.todo) == (checks.Level.PROBLEM, told)
 
 
