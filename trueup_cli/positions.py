@@ -99,7 +99,8 @@ async def history(
     named = options.reference(position, venue, account) if position else {"venue": venue, "account": account}
     request = pb.ListPositionHistoryRequest(after_revision=after_revision or 0, **named)
     rows = pages(session.client.positions.ListPositionHistory, request)
-    await show(session.out, rows, position_tables.events, limit)
+    if not await show(session.out, rows, position_tables.events, limit) and position and not after_revision:
+        note(f"no position that {position} names was ever there")
 
 
 @app.command("at-risk")

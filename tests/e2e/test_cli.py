@@ -75,6 +75,8 @@ def test_a_position_from_its_opening_to_its_end(cli: CommandLine):
         cli.rows("positions", "history", first["position_id"], "--after-revision", history[0]["revision"])
         == history[1:]
     )
+    assert "no position that LNK/USD names was ever there" in cli.run("positions", "history", "LNK/USD").stderr
+    assert not cli.run("positions", "history", "LINK/USD", "--after-revision", history[-1]["revision"]).stderr
     assert cli.table("positions", "history", "LINK/USD").splitlines()[-1].split()[3:8] == [
         "LINK/USD",
         "CLOSED",
