@@ -277,7 +277,13 @@ async def test_a_look_that_is_cancelled_is_told_to_all_who_wait_for_one(start_po
 
 async def test_nobody_waits_for_a_silent_database_once_for_each_before_him():
     """Looks take turns on one connection: the limit is that of a look, with its waiting."""
-    silent = await asyncio.start_server(lambda *_: asyncio.Event().wait(), "127.0.0.1", 0)
+    connected: list[asyncio.StreamWriter] = []
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.append(writer)  # held: what nobody holds is closed
+        await asyncio.Event().wait()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     line = Line(f"postgresql://nobody@127.0.0.1:{silent.sockets[0].getsockname()[1]}/none?sslmode=disable", 1.0)
     async with asyncio.timeout(5):
         found = await asyncio.gather(*(line.row("SELECT 1") for _ in range(8)), return_exceptions=True)
