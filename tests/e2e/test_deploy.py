@@ -15,22 +15,20 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from google.api import annotations_pb2
-from google.protobuf import descriptor_pb2
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from grpckit.config import Settings, describe
 from grpckit.listen import Listen
+from grpckit.rest.routes import Routes
 from position_service.app import SERVICES as POSITION
 from position_service.settings import PositionSettings
 from reconciler_service.app import SERVICES as RECONCILER
 from reconciler_service.settings import ReconcilerSettings
+from tests.e2e.composed import COMPOSE, DEPLOY
 from tests.e2e.processes import ROOT
 from trueup_cli.settings import CliSettings
 
-DEPLOY = ROOT / "deploy"
-COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
 LOCK = (ROOT / "requirements.lock").read_text()
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
@@ -145,13 +143,12 @@ async def test_the_probe_tells_what_health_says(position: Any):
 
 
 def test_compose_mounts_what_is_there():
-    built = ROOT / "build" / "envoy.binpb"
     assert COMPOSE["x-trueup"]["build"] == {"context": "..", "dockerfile": "deploy/Dockerfile"}
     for name, service in COMPOSE["services"].items():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             path = (DEPLOY / source).resolve()
-            made = path == built or path.is_relative_to(DEPLOY / "secrets")
+            made = path.is_relative_to(DEPLOY / "secrets")
             assert source in COMPOSE["volumes"] or path.exists() or made, volume
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), name
@@ -253,59 +250,66 @@ def envoy() -> dict[str, Any]:
     return yaml.safe_load((DEPLOY / "envoy" / "envoy.yaml").read_text())["static_resources"]
 
 
-def test_envoy_transcodes_services_that_the_descriptors_hold(envoy: dict[str, Any], tmp_path: Path):
-    target = tmp_path / "made" / "envoy.binpb"
-    program = DEPLOY / "envoy" / "descriptor.py"
-    subprocess.run([sys.executable, program, target], check=True, timeout=60)
-    held = descriptor_pb2.FileDescriptorSet.FromString(target.read_bytes())
-    known: set[str] = set()
-    for file in held.file:
-        assert set(file.dependency) <= known, "a file before what it imports"
-        known.add(file.name)
+def test_envoy_sends_every_call_to_the_service_that_answers_it(envoy: dict[str, Any]):
+    """By gRPC and, of those that have one, by each path of the contracts; what no service answers goes nowhere."""
     (manager,) = (one["typed_config"] for one in envoy["listeners"][0]["filter_chains"][0]["filters"])
-    transcoder, router = (one["typed_config"] for one in manager["http_filters"])
-    assert router["@type"].endswith("Router"), "the router is last"
-    services = {f"{file.package}.{one.name}": one for file in held.file for one in file.service}
-    for name in transcoder["services"]:
-        assert all(method.options.HasExtension(annotations_pb2.http) for method in services[name].method)
-    messages = {f"{file.package}.{one.name}" for file in held.file for one in file.message_type}
-    assert {"google.rpc.Status", "google.rpc.ErrorInfo", "google.rpc.BadRequest", "google.rpc.RetryInfo"} <= messages
-    assert any(
-        volume.endswith(f":{transcoder['proto_descriptor']}:ro") for volume in COMPOSE["services"]["envoy"]["volumes"]
-    )
+    (router,) = manager["http_filters"]
+    assert router["typed_config"]["@type"].endswith("Router")
+    (host,) = manager["route_config"]["virtual_hosts"]
+
+    def cluster(path: str) -> str | None:
+        for route in host["routes"]:
+            match = route["match"]
+            if (
+                path.startswith(match["prefix"])
+                if "prefix" in match
+                else re.fullmatch(match["safe_regex"]["regex"], path)
+            ):
+                assert route["route"]["timeout"] == "0s", "deadlines are the callers' and the services'"
+                return str(route["route"]["cluster"])
+        return None
+
+    for name, services in (("position", POSITION), ("reconciler", RECONCILER)):
+        calls = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
+        assert {cluster(call) for call in calls} == {name}
+        paths = {route.template.text for route in Routes(services)}
+        assert {cluster(re.sub(r"\{.*?\}", "one/two", path)) for path in paths} == {f"{name}-http"}
+    assert {cluster(path) for path in ("/", "/metrics", "/healthz", "/grpc.health.v1.Health/Check")} == {None}
 
 
 def test_envoy_finds_the_services(envoy: dict[str, Any]):
     port = envoy["listeners"][0]["address"]["socket_address"]["port_value"]
     assert COMPOSE["services"]["envoy"]["ports"] == [f"127.0.0.1:{port}:{port}"]
-    assert [one["name"] for one in envoy["clusters"]] == list(SETTINGS)
+    assert {one["name"] for one in envoy["clusters"]} == {*SETTINGS, *(f"{name}-http" for name in SETTINGS)}
     for cluster in envoy["clusters"]:
         (group,) = cluster["load_assignment"]["endpoints"]
         (where,) = (one["endpoint"]["address"]["socket_address"] for one in group["lb_endpoints"])
+        name, _, http = cluster["name"].partition("-")
         given = COMPOSE["services"][where["address"]]["environment"]
-        assert where["port_value"] == Listen.parse(given[LISTEN[cluster["name"]]]).port
-        assert cluster["health_checks"][0]["grpc_health_check"]["service_name"] in NAMES
+        assert where["address"] == name
+        assert where["port_value"] == Listen.parse(given["HTTP_LISTEN" if http else LISTEN[name]]).port
+        (check,) = cluster["health_checks"]
+        assert http or check["grpc_health_check"]["service_name"] in NAMES
         tls = cluster["transport_socket"]["typed_config"]
-        trusted = tls["common_tls_context"]["validation_context"]
-        assert tls["sni"] == trusted["match_typed_subject_alt_names"][0]["matcher"]["exact"] == where["address"]
+        trusted = tls["common_tls_context"]["combined_validation_context"]["default_validation_context"]
+        assert tls["sni"] == trusted["match_typed_subject_alt_names"][0]["matcher"]["exact"] == name
         assert tls["common_tls_context"]["alpn_protocols"] == ["h2"], "gRPC servers insist on it"
-    (manager,) = (one["typed_config"] for one in envoy["listeners"][0]["filter_chains"][0]["filters"])
-    for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
-        prefix, cluster = route["match"]["prefix"].strip("/"), route["route"]["cluster"]
-        assert any(name.startswith(prefix) and cluster in prefix for name in NAMES)
 
 
 def test_envoy_reads_files_that_compose_mounts(envoy: dict[str, Any]):
     volumes = [volume.removesuffix(":ro").split(":") for volume in COMPOSE["services"]["envoy"]["volumes"]]
-    written = "".join((DEPLOY / "envoy" / name).read_text() for name in ("envoy.yaml", "certificate.yaml"))
+    written = "".join(
+        (DEPLOY / "envoy" / name).read_text() for name in ("envoy.yaml", "certificate.yaml", "authority.yaml")
+    )
     files = set(re.findall(r"(?:filename|path): (/etc/envoy/\S+?)}", written))
-    assert len(files) == 5
+    assert len(files) == 6
     assert [file for file in files if not any(file.startswith(target) for _, target in volumes)] == []
     assert {"server.pem", "server.key", "ca.pem"} <= {file.rpartition("/")[2] for file in files}
-    secret = yaml.safe_load((DEPLOY / "envoy" / "certificate.yaml").read_text())["resources"][0]
-    (context,) = (one["transport_socket"]["typed_config"] for one in envoy["listeners"][0]["filter_chains"])
-    (asked,) = context["common_tls_context"]["tls_certificate_sds_secret_configs"]
-    assert asked["name"] == secret["name"]
+    asked = set(re.findall(r"name: (\w+)\n +sds_config:\n +path_config_source: {path: /etc/envoy/(\S+)}", written))
+    assert {file for _, file in asked} == {"certificate.yaml", "authority.yaml"}
+    for name, file in asked:
+        (secret,) = yaml.safe_load((DEPLOY / "envoy" / file).read_text())["resources"]
+        assert secret["name"] == name
 
 
 def test_the_lock_is_of_what_the_project_needs():

@@ -20,10 +20,9 @@ import pytest
 import yaml
 from cryptography import x509
 
-from reconciler_service.simulator import scenario
+from tests.e2e.composed import COMPOSE, DEPLOY, Composed, mounted, prepare, prepared, simulated_venue
 from tests.e2e.deployed import MODULES, PORTS, Pods, Secrets, Site, fenced
-from tests.e2e.processes import BIN, ROOT, Process, environment, free_port, json_objects, scratch, wait_until
-from tests.e2e.test_deploy import COMPOSE, DEPLOY
+from tests.e2e.processes import BIN, ROOT, Process, environment, json_objects, scratch, wait_until
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 SCRAPES = {
@@ -36,17 +35,8 @@ DOCTOR = ["trueup", "doctor", "--table"]
 
 @pytest.fixture
 def venue() -> Iterator[dict[str, str]]:
-    """A simulated venue; the settings by which the Reconciler reads it."""
-    port = free_port()
-    with scratch() as folder:
-        command = [BIN / "python", "-m", "reconciler_service.simulator", "--port", str(port), "--walk", "0"]
-        with Process(command, environment(folder)) as process:
-            process.wait_for(f"http://127.0.0.1:{port}")
-            yield {
-                "VENUES": "simulated",
-                "HYPERLIQUID_API_URL": f"http://127.0.0.1:{port}",
-                "HYPERLIQUID_KEY": scenario.DESK,
-            }
+    with scratch() as folder, simulated_venue(folder) as settings:
+        yield settings
 
 
 @pytest.fixture
@@ -93,65 +83,40 @@ def reaches_the_position_service(log: Process) -> None:
 # Compose
 
 
-@pytest.fixture
-def prepared(tmp_path: Path) -> Path:
-    """deploy/ after deploy/secrets.sh, in a place of its own."""
-    copy = tmp_path / "project" / "deploy"
-    shutil.copytree(DEPLOY, copy, ignore=shutil.ignore_patterns("secrets", ".env"))
-    prepare(copy)
-    return copy
-
-
-def prepare(deploy: Path) -> None:
-    env = environment(deploy, PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}")
-    subprocess.run([deploy / "secrets.sh"], env=env, check=True, timeout=60, capture_output=True)
-
-
-def mounted(deploy: Path, service: str) -> dict[str, Path]:
-    pairs = (volume.removesuffix(":ro").split(":") for volume in COMPOSE["services"][service]["volumes"])
-    return {target: deploy / source for source, target in pairs}
-
-
-def test_compose_runs_with_tls_and_keys(site: Site, prepared: Path):
-    services, ca = COMPOSE["services"], prepared / "secrets" / "tls" / "ca.pem"
-    mounts = {name: mounted(prepared, name) for name in (*MODULES, "reconciler-key")}
-    env = {
-        name: site.settings(name.removesuffix("-key"), services[name]["environment"], mounts[name]) for name in mounts
-    }
-    site.start("position", env["position"])
-    made = site.run("position", services["reconciler-key"]["command"], env["reconciler-key"], mounts["reconciler-key"])
-    assert made.returncode == 0, made.stderr
-    again = site.run("position", services["reconciler-key"]["command"], env["reconciler-key"], mounts["reconciler-key"])
+def test_compose_runs_with_tls_and_keys(site: Site, tmp_path: Path):
+    pair = Composed(site, prepared(tmp_path)).begin()
+    again = pair.make_key()
     assert (again.returncode, again.stdout) == (0, ""), "it is made once"
-    reconciler = site.start("reconciler", env["reconciler"])
     for name in MODULES:
-        test = services[name]["healthcheck"]["test"][1:]
+        test = COMPOSE["services"][name]["healthcheck"]["test"][1:]
         wait_until(
-            lambda name=name, test=test: site.run(name, test, env[name]).stdout == "SERVING\n", f"{name} to serve"
+            lambda name=name, test=test: site.run(name, test, pair.env[name]).stdout == "SERVING\n",
+            f"{name} to serve",
         )
         tls = SCRAPES[name]["tls_config"]
-        assert mounted(prepared, "prometheus")[tls["ca_file"]] == ca
-        assert "grpc_calls" in site.get(name, "/metrics", trusting(ca, tls["server_name"]))[1]
-        assert site.get(name, "/v1/positions", trusting(ca, name))[0] in {401, 404}
-    reaches_the_position_service(reconciler)
-    assert "Unauthenticated" in grpcurl(site, ca)
-    assert "{" in grpcurl(site, ca, f"x-api-key: {(prepared / 'secrets/position/root.key').read_text().strip()}")
-    told = site.run("position", DOCTOR, env["position"])
+        assert mounted(pair.deploy, "prometheus")[tls["ca_file"]] == pair.ca
+        assert "grpc_calls" in site.get(name, "/metrics", trusting(pair.ca, tls["server_name"]))[1]
+        assert site.get(name, "/v1/positions", trusting(pair.ca, name))[0] in {401, 404}
+    reaches_the_position_service(site.running[-1])
+    assert "Unauthenticated" in grpcurl(site, pair.ca)
+    assert "{" in grpcurl(site, pair.ca, f"x-api-key: {pair.root_key}")
+    told = site.run("position", DOCTOR, pair.env["position"])
     assert "security of the Position service: API keys, TLS" in told.stdout, told.stdout
     assert "PROBLEM" not in told.stdout, told.stdout
 
 
-def test_secrets_are_made_once_and_certificates_anew(prepared: Path):
-    secrets = prepared / "secrets"
-    before = {file: file.read_bytes() for file in (prepared / ".env", *secrets.rglob("*")) if file.is_file()}
-    prepare(prepared)
+def test_secrets_are_made_once_and_certificates_anew(tmp_path: Path):
+    deploy = prepared(tmp_path)
+    secrets = deploy / "secrets"
+    before = {file: file.read_bytes() for file in (deploy / ".env", *secrets.rglob("*")) if file.is_file()}
+    prepare(deploy)
     new = {file.name for file, content in before.items() if file.read_bytes() != content}
     assert new == {"server.pem", "server.key", "client.pem", "client.key"}
     assert names_in(secrets / "tls" / "server.pem") >= {"position", "reconciler", "envoy", "localhost"}
     assert not list(secrets.glob("[!c]*/ca.key")), "the authority's own key is in no container"
     shown = {file.name for file in secrets.rglob("*") if file.is_file() and file.stat().st_mode & 0o077}
     assert shown == {"ca.pem"}
-    lines = dict(line.split("=", 1) for line in (prepared / ".env").read_text().splitlines())
+    lines = dict(line.split("=", 1) for line in (deploy / ".env").read_text().splitlines())
     assert len(lines["POSTGRES_PASSWORD"]) == 32
     assert re.fullmatch(r"[1-9]\d*:\d+", lines["TRUEUP_USER"]), "services are not root"
     asked = set(re.findall(r"\$\{(\w+):\?", (DEPLOY / "compose.yaml").read_text()))
