@@ -15,6 +15,7 @@ DEBIAN := chromium fonts-liberation nghttp2-client protobuf-compiler protobuf-co
           libgrpc-java libguava-java libnetty-java libperfmark-java libprotobuf-java libgeronimo-annotation-1.3-spec-java \
           protobuf-compiler-grpc-java-plugin $(if $(shell command -v javac),,default-jdk-headless) \
           $(if $(shell command -v npm),,nodejs npm)
+PROMETHEUS := build/prometheus/usr/bin/prometheus
 
 .PHONY: help run test torture bench detection screenshot lint tools format protos contracts baseline lock sbom clean
 
@@ -58,10 +59,16 @@ lint: $(STAMP) contracts ## Check style, types and contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-tools: ## Install the Debian packages without which some tests skip (as root)
+tools: $(PROMETHEUS) ## Install the Debian packages without which some tests skip (as root)
 	@if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then echo "needs root on Debian: apt-get install $(DEBIAN)"; \
 	elif ! dpkg -s $(DEBIAN) >/dev/null 2>&1; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN); fi
+
+# Of Debian's package only the programs: installed, it would start a server on this machine.
+$(PROMETHEUS):
+	@if command -v apt-get >/dev/null; then rm -rf build/prometheus && mkdir -p build/prometheus && cd build/prometheus && \
+	  { apt-get -qq download prometheus 2>/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get -qq download prometheus; }; } && \
+	  dpkg -x prometheus_*.deb . && rm prometheus_*.deb; fi || echo "no Prometheus, its tests skip: apt-get update wants root"
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .

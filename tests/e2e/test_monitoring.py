@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -17,6 +16,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.processes import LOG_STREAM, ROOT, Subscription, Trio, free_port, scratch, wait_until
+from tests.e2e.prometheus_tools import MISSING, tool
 
 DEPLOY = ROOT / "deploy"
 RULES = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
@@ -35,7 +35,9 @@ def named(expression: str) -> dict[str, set[str]]:
     """The metrics in an expression, and the labels by which each is selected."""
     found: dict[str, set[str]] = {}
     bare = re.sub(r"\b(by|on|without|group_left)\s*\([^)]*\)", " ", expression)
-    for name, matchers, call in re.findall(r"([a-zA-Z_:][\w:]*)\s*(\{[^}]*\})?(\s*\()?", re.sub(r"\[\w+\]", "", bare)):
+    for name, matchers, call in re.findall(
+        r"(?<!\w)([a-zA-Z_:][\w:]*)\s*(\{[^}]*\})?(\s*\()?", re.sub(r"\[\w+\]", "", bare)
+    ):
         if not call and name not in WORDS:
             found.setdefault(name, set()).update(re.findall(r"(\w+)\s*[=!]~?", matchers))
     return found
@@ -202,9 +204,9 @@ def test_health_tells_the_truth_of_each_dependency(pair: Watched):
     assert json.loads(pair.get("position", "/healthz")[1])["dependencies"] == {"database": "SERVING"}
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool: apt-get install prometheus")
+@pytest.mark.skipif(not tool("promtool"), reason=MISSING)
 def test_prometheus_itself_takes_rules_and_configuration():
     for what, file in (("rules", "alerts.yml"), ("config", "prometheus.yml")):
-        command = ["promtool", "check", what, str(DEPLOY / "prometheus" / file)]
+        command = [tool("promtool"), "check", what, str(DEPLOY / "prometheus" / file)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
