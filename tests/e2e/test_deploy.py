@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 
 from grpckit.config import Settings, describe
 from grpckit.listen import Listen
+from grpckit.rest.limits import EdgeLimits
 from grpckit.rest.routes import Routes
 from position_service.app import SERVICES as POSITION
 from position_service.settings import PositionSettings
@@ -290,6 +291,8 @@ def test_envoy_finds_the_services(envoy: dict[str, Any]):
         assert where["port_value"] == Listen.parse(given["HTTP_LISTEN" if http else LISTEN[name]]).port
         (check,) = cluster["health_checks"]
         assert http or check["grpc_health_check"]["service_name"] in NAMES
+        (protocol,) = cluster["typed_extension_protocol_options"].values()
+        assert not http or float(protocol["common_http_protocol_options"]["idle_timeout"][:-1]) < EdgeLimits().idle_s
         tls = cluster["transport_socket"]["typed_config"]
         trusted = tls["common_tls_context"]["combined_validation_context"]["default_validation_context"]
         assert tls["sni"] == trusted["match_typed_subject_alt_names"][0]["matcher"]["exact"] == name
