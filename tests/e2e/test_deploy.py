@@ -257,6 +257,12 @@ def test_envoy_sends_every_call_to_the_service_that_answers_it(envoy: dict[str, 
     (router,) = manager["http_filters"]
     assert router["typed_config"]["@type"].endswith("Router")
     (host,) = manager["route_config"]["virtual_hosts"]
+    silent_s = float(manager["stream_idle_timeout"].removesuffix("s"))
+    for settings, interval in (
+        (PositionSettings, "watch_progress_interval"),
+        (ReconcilerSettings, "progress_interval"),
+    ):
+        assert silent_s > 2 * settings.model_fields[interval].default, "a quiet watch is not a dead one"
 
     def cluster(path: str) -> str | None:
         for route in host["routes"]:
