@@ -4,7 +4,9 @@ The comments of the contracts are the documentation of the HTTP edge, and stubs 
 ``protos/gen/trueup/comments.json``, by the full name of what they are about. For other languages there is
 ``protos/gen/trueup/plain.binpb``: the contracts without our options (rules, HTTP paths, scopes), which every protoc and
 gRPC of the last years reads, and which needs no other file. It says what Go and Java want to know: that a package is
-imported by its folder, and that each Java class has its own file.
+imported by its folder, and that each Java class has its own file. ``protos/gen/trueup/transcoding.binpb`` is the same with
+HTTP paths and what errors carry: Envoy makes gRPC of JSON by it. For Java the paths would be unknown options, so it is
+another file.
 
 Usage: python protos/generate.py [--out DIR] [--image FILE]
 
@@ -23,6 +25,7 @@ from pathlib import Path
 
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2
+from google.rpc import error_details_pb2
 from grpc_tools import protoc
 
 HERE = Path(__file__).parent
@@ -102,6 +105,24 @@ def plain(image: Path) -> bytes:
     return kept.SerializeToString(deterministic=True)
 
 
+def transcoding(image: Path) -> bytes:
+    """The same FileDescriptorSet with the HTTP path of each method, and the messages that errors carry."""
+    paths = {
+        (file.name, service.name, method.name): method.options.Extensions[annotations_pb2.http]
+        for file in descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes()).file
+        for service in file.service
+        for method in service.method
+    }
+    kept = descriptor_pb2.FileDescriptorSet.FromString(plain(image))
+    for file in kept.file:
+        for service in file.service:
+            for method in service.method:
+                path = paths[file.name, service.name, method.name]
+                method.options.Extensions[annotations_pb2.http].CopyFrom(path)
+    error_details_pb2.DESCRIPTOR.CopyToProto(kept.file.add())
+    return kept.SerializeToString(deterministic=True)
+
+
 def _without_options(message: descriptor_pb2.DescriptorProto) -> None:
     """Clear what is ours; what protobuf itself needs to know (map entries) stays."""
     for field in message.field:
@@ -137,6 +158,7 @@ def main() -> None:
     texts = json.dumps(comments(options.image), indent=0, ensure_ascii=False)
     (options.out / "trueup" / "comments.json").write_text(texts + "\n", encoding="utf-8")
     (options.out / "trueup" / "plain.binpb").write_bytes(plain(options.image))
+    (options.out / "trueup" / "transcoding.binpb").write_bytes(transcoding(options.image))
 
 
 if __name__ == "__main__":
