@@ -65,6 +65,7 @@ def prepared(folder: Path) -> Path:
     """deploy/ after deploy/secrets.sh, in a place of its own."""
     copy = folder / "project" / "deploy"
     shutil.copytree(DEPLOY, copy, ignore=shutil.ignore_patterns("secrets", ".env"))
+    (copy.parent / "protos").symlink_to(ROOT / "protos")  # of which files are mounted
     prepare(copy)
     return copy
 
@@ -102,7 +103,7 @@ class Composed:
         return self
 
     def second(self) -> Process:
-        """Start another Position service, as --scale does."""
+        """Start another Position service, as --scale does, with HTTP in any case."""
         ports = {"POSITION_LISTEN": self.site.grpc["position"], "HTTP_LISTEN": self.site.http["position"]}
         own = {setting: f"127.0.0.2:{port}" for setting, port in ports.items()}
         return self.site.start("position", self.env["position"] | own)

