@@ -24,7 +24,7 @@ from reconciler_service.allocation_watch import Watch
 from reconciler_service.book import Book, Reading
 from reconciler_service.compare import compare
 from reconciler_service.confirm import NOTHING, Look, doubt_again, observe
-from reconciler_service.desk import PROMPT_S, Desk
+from reconciler_service.desk import Desk, prompt_s
 from reconciler_service.equity_watch import EquityFindings, EquityWatch
 from reconciler_service.evidence import Search, explain_all
 from reconciler_service.findings import Explanation, Key, Kind, OpenCase
@@ -116,12 +116,11 @@ class Cycle:
 
     async def _run(self, run: drift_pb2.Run, desks: Sequence[Desk], dry_run: bool, patience_s: float | None) -> Result:
         tag(run.run_id)  # the Position service's log names the run that a call belongs to
-        sights, cases, read_at = await self._look_until_settled(desks, patience_s)
-        left = tuple(desk for desk in desks if desk.is_slow) if patience_s is not None else ()
+        sights, left, cases, read_at = await self._look_until_settled(desks, patience_s)
         if not sights:
             return Result(run, (), 0, left=left)
         sights = await without_flight(sights, self._book)
-        explanations = await asyncio.gather(*(self._explained(one, patience_s) for one in sights))
+        explanations = await asyncio.gather(*(self._explained(one, len(sights), patience_s) for one in sights))
         due, notes = orders(sights, explanations, self._rules.policies)
         drifts = describe(sights, explanations, {case.key for case in cases}, notes, run.run_id)
         shares = await self._allocation(run.run_id)
@@ -158,19 +157,23 @@ class Cycle:
 
     async def _look_until_settled(
         self, desks: Sequence[Desk], patience_s: float | None
-    ) -> tuple[list[Sight], list[OpenCase], int]:
-        """What the desks show that answer, the open cases, and the revision of the book that was read first."""
+    ) -> tuple[list[Sight], tuple[Desk, ...], list[OpenCase], int]:
+        """What the desks show that answer, those that once do not, the open cases, and the revision of the book that was
+        read first.
+        """
         reading, cases = await asyncio.gather(self._book.read(), self._book.open_cases())
         first = reading.revision
-        sights = await self._look_at([(desk, None) for desk in desks], reading, cases, patience_s)
+        sights, left = await self._look_at([(desk, None) for desk in desks], reading, cases, patience_s)
         for _ in range(LOOKS - 1):
             pending = [(desk, sight) for desk, sight in sights.items() if sight.verdict.pending]
             if not pending:
                 break
             await asyncio.sleep(self._rules.confirm_after_s)
             # Who does not answer now stays as it was seen before.
-            sights |= await self._look_at(pending, await self._book.read(), cases, patience_s)
-        return list(sights.values()), cases, first
+            again, late = await self._look_at(pending, await self._book.read(), cases, patience_s)
+            sights |= again
+            left |= late
+        return list(sights.values()), tuple(left), cases, first
 
     async def _look_at(
         self,
@@ -178,10 +181,12 @@ class Cycle:
         reading: Reading,
         cases: Sequence[OpenCase],
         patience_s: float | None,
-    ) -> dict[Desk, Sight]:
-        """Look at all at once, each with what this cycle saw of it before. Who does not answer in time is slow."""
+    ) -> tuple[dict[Desk, Sight], dict[Desk, None]]:
+        """Look at all at once, each with what this cycle saw of it before. Who does not answer in time is slow, and among
+        the second.
+        """
         looks = {
-            asyncio.create_task(self._look(desk, before, reading, cases, patience_s)): desk for desk, before in desks
+            asyncio.create_task(self._look(desk, before, reading, cases, len(desks))): desk for desk, before in desks
         }
         try:
             await asyncio.wait(looks, timeout=patience_s, return_when=asyncio.FIRST_EXCEPTION)
@@ -190,11 +195,11 @@ class Cycle:
                 look.cancel()
             await asyncio.gather(*looks, return_exceptions=True)
         sights = {desk: look.result() for look, desk in looks.items() if not look.cancelled()}
-        for desk in looks.values():
-            if desk not in sights:
-                desk.is_slow = True
-                desk.health = unanswered(desk.health, patience_s)
-        return sights
+        late = dict.fromkeys(desk for desk in looks.values() if desk not in sights)
+        for desk in late:
+            desk.is_slow = True
+            desk.health = unanswered(desk.health, patience_s)
+        return sights, late
 
     async def _look(
         self,
@@ -202,13 +207,13 @@ class Cycle:
         before: Sight | None,
         reading: Reading,
         cases: Sequence[OpenCase],
-        patience_s: float | None,
+        together: int,
     ) -> Sight:
         """Snapshot one desk and compare it. What it saw before is the last look of this cycle, or of the last one."""
         memory = before.verdict.memory if before else desk.memory
         answers = before.answers if before else desk.answers
         revision = before.reading.revision if before else desk.book_revision
-        snapshot = await desk.snapshot(self._rules.venue_timeout_s, self._clock, patience_s)
+        snapshot = await desk.snapshot(self._rules.venue_timeout_s, self._clock, together)
         venue, account = snapshot.venue, snapshot.account
         book = reading.of(account, venue)
         ours = [case for case in cases if (case.venue, case.account) == (venue, account)]
@@ -244,13 +249,13 @@ class Cycle:
                 desk.never_kept.add(symbol)
         return products
 
-    async def _explained(self, sight: Sight, patience_s: float | None) -> dict[Key, Explanation]:
+    async def _explained(self, sight: Sight, together: int, patience_s: float | None) -> dict[Key, Explanation]:
         """Why what is confirmed is so. Evidence that others will not wait for is asked for at the next look again."""
         search, began = self._rules.search, asyncio.get_running_loop().time()
         if patience_s is not None:
             search = replace(search, timeout_s=min(search.timeout_s, patience_s))
         made = await explain_all(sight.desk, sight.verdict.confirmed, search)
-        if asyncio.get_running_loop().time() - began >= (PROMPT_S if patience_s is None else search.timeout_s):
+        if asyncio.get_running_loop().time() - began >= min(prompt_s(together), search.timeout_s):
             sight.desk.is_slow = True  # by itself it has the time
         return made
 

@@ -18,11 +18,15 @@ from reconciler_service.trust import Answer
 from reconciler_service.venues import Venue, VenueError, VenueRefused, Watch
 
 PROMPT_S = 3.0  # for one look of a desk that others wait for
-TURN_S = (
-    0.05  # more, for each of them: they share one processor, which a thousand positions keep busy for about as long
-)
+# More for each that is looked at with it: they share one processor, which a thousand positions keep busy for about as long.
+TURN_S = 0.05
 
 _log = structlog.get_logger("reconciler")
+
+
+def prompt_s(together: int) -> float:
+    """How long one of so many desks may take, seconds, so that the others wait for it."""
+    return PROMPT_S + TURN_S * together
 
 
 @dataclass(slots=True, eq=False)
@@ -52,16 +56,15 @@ class Desk:
     def account(self) -> str:
         return self.health.account
 
-    async def snapshot(
-        self, timeout_s: float, clock: Callable[[], datetime], patience_s: float | None = None
-    ) -> Snapshot:
+    async def snapshot(self, timeout_s: float, clock: Callable[[], datetime], together: int = 1) -> Snapshot:
         """Read the venue. Never raises: what goes wrong is a snapshot of failed scopes that says so.
 
-        ``patience_s`` is how long the others wait that are read together with this one.
+        ``together`` is how many are read with this one, and itself.
         """
         requested_at, began = clock(), asyncio.get_running_loop().time()
         snapshot = await self._read(timeout_s, requested_at)
-        self.is_slow = asyncio.get_running_loop().time() - began > (patience_s or PROMPT_S)
+        # Who runs into its own time limit is slow, however short that is.
+        self.is_slow = asyncio.get_running_loop().time() - began >= min(prompt_s(together), timeout_s)
         return snapshot
 
     async def _read(self, timeout_s: float, requested_at: datetime) -> Snapshot:

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from reconciler_service.cycle import Cycle, Result
-from reconciler_service.desk import PROMPT_S, TURN_S, Desk
+from reconciler_service.desk import Desk, prompt_s
 
 Then = Callable[[Result], Awaitable[Result]]
 
@@ -37,7 +37,7 @@ async def look(cycle: Cycle, desks: Sequence[Desk], turn: Turn, then: Then) -> l
     Raises the first error of what went wrong, once everything has ended.
     """
     prompt = [desk for desk in desks if not desk.is_slow]
-    patience_s = PROMPT_S + TURN_S * len(prompt) if len(prompt) > 1 else None
+    patience_s = prompt_s(len(prompt)) if len(prompt) > 1 else None
     looks = [_together(cycle, prompt, turn, then, patience_s)] if prompt else []
     looks += _apart(cycle, [desk for desk in desks if desk.is_slow], turn, then)
     return await _all(looks)

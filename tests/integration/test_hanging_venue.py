@@ -33,7 +33,7 @@ FOR_EVER_S = 3600.0  # all the patience there is with a venue: longer than any t
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for the other as long as in earnest."""
-    for module in ("cycle", "desk", "runner", "turns"):
+    for module in ("desk", "runner"):
         monkeypatch.setattr(f"reconciler_service.{module}.PROMPT_S", 1.0)
 
 

@@ -271,7 +271,7 @@ class Gated(TestVenue):
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("cycle", "desk", "runner", "turns"):
+    for module in ("desk", "runner"):
         monkeypatch.setattr(f"reconciler_service.{module}.PROMPT_S", 1.5)
 
 
@@ -304,8 +304,8 @@ async def test_who_does_not_answer_in_time_is_left_behind_and_catches_up(book: B
 async def test_the_more_are_looked_at_together_the_longer_each_may_take(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler_service.turns.PROMPT_S", 0.01)
-    monkeypatch.setattr("reconciler_service.turns.TURN_S", 60.0)
+    monkeypatch.setattr("reconciler_service.desk.PROMPT_S", 0.01)
+    monkeypatch.setattr("reconciler_service.desk.TURN_S", 60.0)
     desks = [desk_of(TestVenue([held()])), desk_of(Gated([held()], "second"))]
     desks[1].venue.gate.clear()
     running = Running(Runner(Cycle(book, Rules(confirm_after_s=0.0)), desks, [], interval_s=3600))
@@ -365,6 +365,34 @@ async def test_evidence_that_takes_its_time_keeps_no_other_waiting(book: Book) -
     texts = {drift.account: drift.explanation.text for drift in result.drifts}
     assert texts["second"] == "The venue's fills could not be read: no answer in time."
     assert [desk.is_slow for desk in desks] == [False, True], "by itself it has the time"
+
+
+async def test_evidence_may_take_as_long_as_a_look(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler_service.desk.PROMPT_S", 0.01)
+    monkeypatch.setattr("reconciler_service.desk.TURN_S", 60.0)
+
+    class Thoughtful(TestVenue):
+        async def fills(self, since: Any, symbols: Any = ()) -> Any:
+            await asyncio.sleep(0.1)
+            return await super().fills(since, symbols)
+
+    desks = [desk_of(TestVenue([held()])), desk_of(Thoughtful([held()], "second"))]
+    await Cycle(book, Rules(confirm_after_s=0.0)).run(desks, "request", patience_s=60.0)
+    assert [desk.is_slow for desk in desks] == [False, False]
+
+
+async def test_who_runs_into_the_time_limit_of_a_venue_is_waited_for_once(book: Book) -> None:
+    desks = [desk_of(TestVenue([held()])), desk_of(Gated([held()], "second"))]
+    desks[1].venue.gate.clear()
+    running = Running(Runner(Cycle(book, Rules(confirm_after_s=0.0, venue_timeout_s=0.2)), desks, [], interval_s=3600))
+    await until(lambda: running.runner.last is not None)
+    first = running.runner.last
+    assert {check.account for check in first.run.checks} == {"main", "second"}, "its failure is told with the others"
+    assert first.others == ()
+    assert desks[1].is_slow
+    second = await running.runner.reconcile(Order())
+    assert [{check.account for check in one.run.checks} for one in (second, *second.others)] == [{"main"}, {"second"}]
+    await running.end()
 
 
 @pytest.mark.usefixtures("hurried")
