@@ -17,7 +17,7 @@ import math
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -327,9 +327,11 @@ class Soak:
                 self.tally.differing.append(f"{one.account.name} {one.coin}")
 
 
-async def _within(waiting: object, seconds: float = PATIENCE_S) -> bool:
+async def _within(waiting: Awaitable[object], seconds: float = PATIENCE_S) -> bool:
+    # Not asyncio.wait_for: until Python 3.12 it forgets that it was cancelled when the other is done in the same moment.
     try:
-        await asyncio.wait_for(waiting, seconds)  # type: ignore[arg-type]
+        async with asyncio.timeout(seconds):
+            await waiting
     except TimeoutError:
         return False
     return True

@@ -137,12 +137,17 @@ def raw(method: MethodDescriptor, chance: random.Random) -> bytes:
 class Fuzzer:
     """Sends to one server; ``wrong`` is what was wrong, ``sent`` how much was sent of each RPC.
 
-    With ``head``, that must be where it was when all of a batch were refused.
+    With ``head``, that must be where it was when all of a batch were refused, unless others moved it: who holds ``turn``
+    is alone.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, seed: str, head: Callable[[], Awaitable[int]] | None = None) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, seed: str, turn: asyncio.Lock, head: Callable[[], Awaitable[int]] | None = None
+    ) -> None:
         self._channel = channel
+        self._turn = turn
         self._head = head
+        self._seen = 0  # the head before a batch
         self._chance = random.Random(seed)
         self.sent: dict[str, int] = {}
         self.accepted = 0
@@ -150,18 +155,31 @@ class Fuzzer:
 
     async def batch(self, method: MethodDescriptor, count: int) -> None:
         """So many at once."""
-        before = await self._head() if self._head else 0
         bodies = [raw(method, self._chance) for _ in range(count)]
-        codes = await asyncio.gather(*(self._send(method, body) for body in bodies))
         self.sent[method.name] = self.sent.get(method.name, 0) + count
-        self.accepted += sum(code is Code.OK for code in codes)
-        if self._head and Code.OK not in codes and (after := await self._head()) != before:
-            self.wrong.append(f"fuzz: {method.name} was refused, and the head moved from {before} to {after}")
+        if self._head is None:
+            async with self._turn:
+                self.accepted += await self._send_all(method, bodies)
+        elif await self._moved(method, bodies, self._head):
+            async with self._turn:
+                if await self._moved(method, bodies, self._head):
+                    self.wrong.append(f"fuzz: {method.name} was refused, and the head moved from {self._seen}")
+
+    async def _moved(self, method: MethodDescriptor, bodies: list[bytes], head: Callable[[], Awaitable[int]]) -> bool:
+        """Whether the head moved while all were refused."""
+        self._seen = await head()
+        accepted = await self._send_all(method, bodies)
+        self.accepted += accepted
+        return not accepted and await head() != self._seen
+
+    async def _send_all(self, method: MethodDescriptor, bodies: list[bytes]) -> int:
+        codes = await asyncio.gather(*(self._send(method, body) for body in bodies))
+        return sum(code is Code.OK for code in codes)
 
     async def _send(self, method: MethodDescriptor, body: bytes) -> grpc.StatusCode:
         path = f"/{method.containing_service.full_name}/{method.name}"
         code, told = Code.OK, ""
-        waits = _asks_for_a_revision(method, body)
+        waits = _revision_asked_for(method, body) > self._seen
         deadline_s = WAITS_S if waits else 20
         if method.server_streaming:
             call: Any = self._channel.unary_stream(path)(body, timeout=deadline_s)
@@ -196,13 +214,13 @@ class Fuzzer:
                 self.wrong.append(f"fuzz: {what} was accepted, and {found[0].proto.rule_id} forbids it")
 
 
-def _asks_for_a_revision(method: MethodDescriptor, body: bytes) -> bool:
+def _revision_asked_for(method: MethodDescriptor, body: bytes) -> int:
     if "min_revision" not in method.input_type.fields_by_name:
-        return False
+        return 0
     try:
-        return bool(message_factory.GetMessageClass(method.input_type).FromString(body).min_revision)  # type: ignore[attr-defined]
+        return int(message_factory.GetMessageClass(method.input_type).FromString(body).min_revision)  # type: ignore[attr-defined]
     except DecodeError:
-        return False
+        return 0
 
 
 async def rpcs(run: Run, seconds: float, share: float) -> None:
@@ -224,9 +242,10 @@ async def rpcs(run: Run, seconds: float, share: float) -> None:
                     request = position_service_pb2.ListPositionsRequest(page_size=1)
                     return int((await stub.ListPositions(request, timeout=30)).revision)
 
+                turn = asyncio.Lock()
                 fuzzers = {
-                    "position": Fuzzer(position, f"{run.seed} position", head),
-                    "reconciler": Fuzzer(reconciler, f"{run.seed} reconciler"),
+                    "position": Fuzzer(position, f"{run.seed} position", turn, head),
+                    "reconciler": Fuzzer(reconciler, f"{run.seed} reconciler", turn),
                 }
                 before = {name: memory_kb(trio._running[name].popen.pid) for name in fuzzers}
 
@@ -259,7 +278,7 @@ async def caught_by_fuzz(address: str, seed: int, most: int = 4_000) -> list[str
     """What a short fuzzing of one service's OpenPosition finds."""
     (method,) = [one for one in POSITION[0].methods if one.name == "OpenPosition"]
     async with connect(address) as channel:
-        fuzzer = Fuzzer(channel, f"{seed} bug")
+        fuzzer = Fuzzer(channel, f"{seed} bug", asyncio.Lock())
         for _ in range(most // AT_ONCE):
             await fuzzer.batch(method, AT_ONCE)
             if fuzzer.wrong:
