@@ -23,9 +23,12 @@ PROMISED = sorted(
 STORY_ENDS = "BTC-USD long on coinbase: venue holds 0.2, book says 0.3"
 
 
-def run(*command: object, **settings: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *command: object, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run something in a folder that is not the checkout, which would stand in for what is missing."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | settings
-    return subprocess.run(list(map(str, command)), env=env, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        list(map(str, command)), cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 def interpreter(version: str) -> str:
@@ -33,7 +36,7 @@ def interpreter(version: str) -> str:
     name = f"python{version}"
     others = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob(f"versions/{version}.*/bin/{name}")
     for found in filter(None, (shutil.which(name), *map(str, others))):
-        if run(found, "-c", "import venv, ensurepip").returncode == 0:
+        if run(ROOT.parent, found, "-c", "import venv, ensurepip").returncode == 0:
             return found
     pytest.skip(f"no {name} on this machine")
 
@@ -46,17 +49,17 @@ def test_the_oldest_is_the_one_that_is_required():
 @pytest.mark.parametrize("version", PROMISED)
 def test_the_wheel_runs_the_pair(version: str, tmp_path: Path):
     home = tmp_path / "env"
-    made = run(interpreter(version), "-m", "venv", home)
+    made = run(tmp_path, interpreter(version), "-m", "venv", home)
     assert made.returncode == 0, made.stderr
     pip = (home / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check")
-    built = run(*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, ROOT)
+    built = run(tmp_path, *pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, ROOT)
     assert built.returncode == 0, built.stderr
-    installed = run(*pip, "install", *tmp_path.glob("*.whl"))
+    installed = run(tmp_path, *pip, "install", *tmp_path.glob("*.whl"))
     assert installed.returncode == 0, installed.stderr
     names = ("POSITION_LISTEN", "RECONCILER_LISTEN", "HTTP_LISTEN", "SIMULATOR_LISTEN")
     with scratch() as folder:  # PostgreSQL leaves root for somebody who may not enter pytest's own
         where = environment(folder, **{name: f"127.0.0.1:{free_port()}" for name in names})
-        told = run(home / "bin" / "trueup", "up", "--once", "--spacing", "0.5", **where)
+        told = run(folder, home / "bin" / "trueup", "up", "--once", "--spacing", "0.5", **where)
     assert told.returncode == 0, told.stderr
     assert STORY_ENDS in told.stdout
     assert "Traceback" not in told.stdout + told.stderr
