@@ -57,7 +57,8 @@ Revised = TypeVar(
 class Unreachable(RpcError):
     """Nothing answers at `address`, or not in time. A write may have happened: repeat it with its request_id.
 
-    `mismatch` says what to do when it cannot be called like that, with TLS or without: then no call has reached anybody.
+    `mismatch` says what to do when it is more than silence: called with TLS or without in vain, or answered by who does
+    not serve now. Then the call has reached nobody.
     """
 
     def __init__(self, error: RpcError, address: str, mismatch: str = "") -> None:

@@ -11,8 +11,10 @@ from trueup_cli.addresses import host_and_port
 
 _PATIENCE_S = 3.0
 _UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([^:]+)")
-# What gRPC says of a call that never had a connection. Any other has, and may have reached somebody.
+# What gRPC says of a call that found no connection to take. Any other has, and may have reached somebody.
 _NEVER_CONNECTED = ("connections to all backends failing", "errors resolving")
+_UNHEALTHY = "backend unhealthy"  # connected, and told by its health that it does not serve
+_NOBODY = "Failed to connect to remote host"  # refused, or no way there: who is there by now did not hang up
 
 
 class _Peer(Enum):
@@ -24,14 +26,16 @@ class _Peer(Enum):
 
 
 async def mismatch(address: str, said: str, *, secured: bool) -> str:
-    """What is wrong about how an address is called, with TLS or without, and what to do; empty when that is not why.
+    """What keeps calls to an address from reaching anybody, and what to do; empty when there is only silence.
 
-    ``said`` is what gRPC says of the call. What is wrong is wrong for all calls: none has reached anybody.
+    ``said`` is what gRPC says of the call, which has reached nobody when something is wrong.
     """
     if not said.startswith(_NEVER_CONNECTED):
         return ""
     if "errors resolving" in said:
-        return f"{address} names no host that is known here: check its address"
+        return f"{address} cannot be resolved here: check its address, or the name server"
+    if _UNHEALTHY in said:
+        return f"{address} answers, but does not serve: it starts or drains, or misses what it depends on"
     if "Hostname Verification Check failed" in said:
         return f"the certificate of {address} is for other names: call it by one of them, or make it one for this name"
     if why := _UNTRUSTED.search(said):
@@ -44,7 +48,7 @@ async def mismatch(address: str, said: str, *, secured: bool) -> str:
         return f"{address} speaks TLS: set TLS_CA_FILE to the CA of its certificate"
     if peer is _Peer.PLAIN and secured:
         return f"{address} does not speak TLS: call it without TLS_CA_FILE"
-    if peer is _Peer.CHOOSY:
+    if peer is _Peer.CHOOSY and _NOBODY not in said:  # to who has one, too: this look shows none
         return (
             f"{address} hangs up after the handshake, as on who has no certificate of its client CA: set "
             "TLS_CLIENT_CERT_FILE and TLS_CLIENT_KEY_FILE to one that it signed"

@@ -22,7 +22,7 @@ from grpckit.channel import connect
 from grpckit.errors import StartupError
 from grpckit.tls import Calling, Certificate, certificate, channel_credentials, http_context, server_credentials
 from position_service.settings import PositionSettings
-from tests.position_client import Client
+from tests.position_client import Client, eventually
 from trueup_cli import checks, checks_services, failures
 from trueup_cli.client import Client as Trueup
 from trueup_cli.client import Unreachable, _Calls
@@ -213,11 +213,40 @@ async def test_where_nobody_is_nothing_is_said_of_tls(address):
         assert await mismatch(address, NEVER, secured=secured) == ""
 
 
-async def test_a_host_that_is_not_there_is_said_to_be_unknown():
+async def test_who_has_the_right_certificate_is_not_asked_for_another(start_position, folder):
+    service = await start_position(**serving(folder, mutual=True))
+    health = service.app._front.health
+    address = f"dns:///127.0.0.1:{service.port}"  # behind a name, who does not serve gets no calls
+    async with Trueup(address, credentials=calling(folder, certified=True)) as client:
+        await client.positions.ListPositions(pb.ListPositionsRequest())
+        health.set_serving(serving=False)
+
+        async def told() -> str:
+            try:
+                await client.positions.ListPositions(pb.ListPositionsRequest())
+            except Unreachable as caught:
+                return failures.describe(caught, variable="POSITION_ADDRESS")
+            return ""
+
+        await eventually(told)
+        why = "answers, but does not serve: it starts or drains, or misses what it depends on"
+        assert await told() == f"{address} {why}"
+    async with connect("127.0.0.1:9") as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await channel.unary_unary("/any/thing")(b"")
+    # As if it had come up just after such a call.
+    said = refused.value.details()
+    assert await mismatch(address, said, secured=True) == ""
+    assert "speaks TLS" in await mismatch(address, said, secured=False)
+    assert "hangs up" in await mismatch(address, NEVER, secured=True)
+
+
+async def test_a_host_that_is_not_there_is_said_not_to_resolve():
     async with Trueup("nobody..invalid:50051") as client:  # no name server has to be asked to know that
         with pytest.raises(Unreachable) as caught:
             await client.positions.ListPositions(pb.ListPositionsRequest())
-    assert str(caught.value.message) == "nobody..invalid:50051 names no host that is known here: check its address"
+    said = "nobody..invalid:50051 cannot be resolved here: check its address, or the name server"
+    assert caught.value.message == said
 
 
 async def test_http_has_the_same_certificate_and_no_way_around_it(start_position, folder):
