@@ -67,7 +67,8 @@ def _is_at(address: str, listen: Listen) -> bool:
     where = host_and_port(address)
     if where is None:
         return address == str(listen)
-    return where[1] == listen.port and (where[0] == listen.host or Listen(host=where[0]).loopback)
+    reached_within = Listen.parse(listen.dial()).loopback  # by who calls from this machine
+    return where[1] == listen.port and (where[0] == listen.host or (reached_within and Listen(host=where[0]).loopback))
 
 
 async def _status(address: str, name: str, credentials: grpc.ChannelCredentials | None) -> int:

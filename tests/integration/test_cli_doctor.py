@@ -52,6 +52,7 @@ async def test_one_that_answers_says_how_it_was_called(position):
         ("127.0.0.1:50051", "0.0.0.0:50051", True),
         ("10.0.0.5:50051", "10.0.0.5:50051", True),
         ("10.0.0.5:50051", "0.0.0.0:50051", False),
+        ("127.0.0.1:50051", "10.0.0.5:50051", False),
         ("127.0.0.1:50052", "127.0.0.1:50051", False),
         ("unix:/run/trueup", "unix:/run/trueup", True),
         ("unix:/run/trueup", "127.0.0.1:50051", False),
