@@ -48,7 +48,7 @@ def _address(name: str, given: str, usual: str) -> str:
 
         found = str(getattr(CliSettings.load(), name))
     try:
-        host_and_port(found or usual)
+        host_and_port(found or usual, usual)
     except ValueError as error:
         raise StartupError(f"{name.upper()}: {error}") from None
     return found or usual

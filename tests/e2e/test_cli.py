@@ -182,7 +182,7 @@ def test_nobody_there_is_exit_code_3_and_a_write_says_how_to_repeat_it(cli: Comm
     told = cli.refused("positions", "list", POSITION_ADDRESS=f"http://{NOBODY}")
     assert told.startswith(f"POSITION_ADDRESS: 'http://{NOBODY}' has a scheme: write host:port, e.g. {NOBODY}")
     told = cli.refused("drifts", "list", "--reconciler-address", "localhost")
-    assert told == "RECONCILER_ADDRESS: 'localhost' has no port: write host:port, e.g. localhost:50051"
+    assert told == "RECONCILER_ADDRESS: 'localhost' has no port: write host:port, e.g. localhost:50052"
     # An option outranks the environment.
     assert cli.rows("positions", "list", "--position-address", cli.env["POSITION_ADDRESS"], "--limit", "1", **nobody)
 

@@ -59,5 +59,7 @@ def test_an_address_is_refused_before_it_is_called_under_the_name_of_its_setting
     with pytest.raises(StartupError, match=r"^POSITION_ADDRESS: 'http://desk:7' has a scheme"):
         position_address()
     assert position_address("desk:7") == "desk:7"
-    with pytest.raises(StartupError, match=r"^RECONCILER_ADDRESS: 'desk' has no port"):
+    with pytest.raises(StartupError, match=r"^RECONCILER_ADDRESS: 'desk' has no port: .* e.g. desk:50052"):
         Client("desk:7", "desk")
+    with pytest.raises(StartupError, match=r"^RECONCILER_ADDRESS: 'desk:' is no address: .* e.g. 127.0.0.1:50052"):
+        Client("desk:7", "desk:")
