@@ -34,12 +34,13 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The outcome of one check; ``todo`` is empty when there is nothing to do."""
+    """The outcome of one check; ``todo`` is empty when there is nothing to do. ``answers``: it can be asked for more."""
 
     level: Level
     what: str
     says: str
     todo: str = ""
+    answers: bool = False
 
 
 async def reconciler(client: Client) -> AsyncIterator[Finding]:

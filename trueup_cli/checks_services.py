@@ -16,38 +16,44 @@ from trueup_cli.checks import Finding, Level
 from trueup_cli.handshake import mismatch
 
 _ANSWER_S = 5.0
-_ANOTHER = (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND)  # said by who is healthy, and somebody else
+# What is said by who is somebody else, and what to do.
+_ANOTHER = {
+    grpc.StatusCode.NOT_FOUND: "set its address, or free the port",
+    grpc.StatusCode.UNIMPLEMENTED: (
+        "set its address, free the port, or call it directly: a proxy may let no health check through"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A service: how it is called, its name in the contract, and the setting that says where it is."""
+    """A service: how it is called, its name in the contract, the setting that says where it is, what it depends on."""
 
     what: str
     full_name: str
     variable: str
+    needs: str
 
 
-POSITION = Kind("Position service", "trueup.position.v1.PositionService", "POSITION_ADDRESS")
-RECONCILER = Kind("Reconciler", "trueup.reconciler.v1.ReconcilerService", "RECONCILER_ADDRESS")
+POSITION = Kind("Position service", "trueup.position.v1.PositionService", "POSITION_ADDRESS", "its database")
+RECONCILER = Kind("Reconciler", "trueup.reconciler.v1.ReconcilerService", "RECONCILER_ADDRESS", "its Position service")
 
 
 async def service(kind: Kind, address: str, listen: str, credentials: grpc.ChannelCredentials | None = None) -> Finding:
     """Whether a service answers and serves; if not, whether it does where it would listen, or that is to be had."""
     try:
-        status = await _status(address, "", credentials)
-        await _status(address, kind.full_name, credentials)  # the other service is healthy, too
+        status = await _status(address, kind.full_name, credentials)
     except grpc.aio.AioRpcError as error:
         if todo := await mismatch(address, error.details() or "", secured=credentials is not None):
             return Finding(Level.PROBLEM, kind.what, f"cannot be called at {address}", todo)
-        if error.code() in _ANOTHER:
-            says, todo = f"what answers at {address} is not it", "set its address, or free the port"
-            return Finding(Level.PROBLEM, kind.what, says, todo)
+        if todo := _ANOTHER.get(error.code(), ""):
+            return Finding(Level.PROBLEM, kind.what, f"what answers at {address} is not it", todo)
         return await _silent(kind, address, Listen.parse(listen), credentials)
     if status == health_pb2.HealthCheckResponse.SERVING:
-        return Finding(Level.OK, kind.what, f"serves at {address}, {'without' if credentials is None else 'with'} TLS")
-    todo = "it starts or drains: look again, then its log"
-    return Finding(Level.PROBLEM, kind.what, f"at {address} is not serving", todo)
+        says = f"serves at {address}, {'without' if credentials is None else 'with'} TLS"
+        return Finding(Level.OK, kind.what, says, answers=True)
+    todo = f"it starts or drains, or misses what it depends on: {kind.needs}; look again, then its log"
+    return Finding(Level.PROBLEM, kind.what, f"at {address} is not serving", todo, answers=True)
 
 
 async def _silent(kind: Kind, address: str, listen: Listen, credentials: grpc.ChannelCredentials | None) -> Finding:
@@ -72,7 +78,7 @@ def _is_at(address: str, listen: Listen) -> bool:
 
 
 async def _status(address: str, name: str, credentials: grpc.ChannelCredentials | None) -> int:
-    """What is said of the health of a service; an empty name is the process."""
+    """What is said of the health of a service. That of the process would say nothing of what the service depends on."""
     async with connect(address, credentials=credentials) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)  # its stubs are for the other kind of channel
         answer = await health.Check(health_pb2.HealthCheckRequest(service=name), timeout=_ANSWER_S)

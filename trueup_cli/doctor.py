@@ -69,6 +69,6 @@ async def _findings(session: Session) -> AsyncIterator[Finding]:
     listen = reconciler.reconciler_listen
     other = await service(RECONCILER, session.reconciler_address, listen, credentials)
     yield other
-    looked = checks.reconciler(session.client) if other.level is Level.OK else checks.venues(reconciler)
+    looked = checks.reconciler(session.client) if other.answers else checks.venues(reconciler)
     async for finding in looked:
         yield finding
