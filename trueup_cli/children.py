@@ -41,7 +41,7 @@ class Child:
                 sys.executable,
                 "-m",
                 self.module,
-                env={**os.environ, **settings},
+                env={**os.environ, **settings, "PYTHONSAFEPATH": "1"},  # else -m imports from the user's folder first
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
