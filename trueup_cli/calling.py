@@ -11,6 +11,7 @@ from trueup_cli.addresses import host_and_port
 
 if TYPE_CHECKING:
     from grpckit.tls import Calling
+    from trueup_cli.settings import CliSettings
 
 POSITION_ADDRESS = "127.0.0.1:50051"
 RECONCILER_ADDRESS = "127.0.0.1:50052"
@@ -29,15 +30,28 @@ def reconciler_address(given: str = "") -> str:
     return _address("reconciler_address", given, RECONCILER_ADDRESS)
 
 
-def secured() -> tuple[Calling | None, Callable[[], str]]:
-    """How the services are called: with which TLS files, and what tells the API key, if any. Raises StartupError."""
-    if not any(os.environ.get(name) for name in _SECURED):
-        return None, str
+def tls_files() -> Calling | None:
+    """The TLS files that the services are called with; None: without TLS. Raises StartupError."""
+    if (settings := _secured()) is None:
+        return None
     from grpckit.tls import calling  # noqa: PLC0415 - as above
+
+    return calling(settings)
+
+
+def api_key() -> Callable[[], str]:
+    """What tells the API key that the services are called with; empty for none. Raises StartupError."""
+    settings = _secured()
+    return str if settings is None else settings.key
+
+
+def _secured() -> CliSettings | None:
+    """The settings, where they say anything of TLS and keys. Raises StartupError."""
+    if not any(os.environ.get(name) for name in _SECURED):
+        return None
     from trueup_cli.settings import CliSettings  # noqa: PLC0415 - as above
 
-    settings = CliSettings.load()
-    return calling(settings), settings.key
+    return CliSettings.load()
 
 
 def _address(name: str, given: str, usual: str) -> str:

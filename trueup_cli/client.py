@@ -70,10 +70,12 @@ class Unreachable(RpcError):
 class Client:
     """Connects when it is first used; close it, or use it as an async context manager.
 
-    What is not given is as the `trueup` command has it, by environment or TRUEUP_CONFIG: POSITION_ADDRESS and
-    RECONCILER_ADDRESS, TLS_CA_FILE and TLS_CLIENT_CERT_FILE, TRUEUP_KEY_FILE. `key` is an API key, or what tells it at
-    each call; "" for none. With `files` in place of `credentials` TLS is by what they hold, also when that changes.
-    Raises StartupError for an address that is none and for files that cannot be used.
+    Without an address it calls as the `trueup` command does, by environment or TRUEUP_CONFIG: POSITION_ADDRESS and
+    RECONCILER_ADDRESS, TLS_CA_FILE and TLS_CLIENT_CERT_FILE, TRUEUP_KEY_FILE; what is given comes first. With an address
+    TLS and key are as given, and without them there are none: the key of the settings is for nobody else's services.
+
+    `key` is an API key, or what tells it at each call; "" for none. With `files` in place of `credentials` TLS is by what
+    they hold, also when that changes. Raises StartupError for an address that is none and for files that cannot be used.
 
     `positions`, `access` and `reconciler` are the stubs of the services. Unary calls get `timeout_s` seconds unless they
     bring a timeout, and raise RpcError; Unreachable when nobody answers. Nothing is repeated by itself: a write with a
@@ -90,11 +92,11 @@ class Client:
         key: str | Callable[[], str] | None = None,
         timeout_s: float = 30.0,
     ) -> None:
-        if key is None or (credentials is None and files is None):
-            own_files, own_key = calling.secured()
-            files = own_files if credentials is None and files is None else files
-            key = own_key if key is None else key
-        asked, secured = key, credentials is not None or files is not None
+        by_settings = not position_address and not reconciler_address
+        if by_settings and credentials is None and files is None:
+            files = calling.tls_files()
+        told = (calling.api_key() if by_settings else "") if key is None else key
+        secured = credentials is not None or files is not None
 
         def channel(address: str, service: Any, *, watching: bool = False) -> grpc.aio.Channel:
             calls = [] if watching else [_Calls(address, timeout_s, secured=secured)]
@@ -105,7 +107,7 @@ class Client:
                     address, credentials=known, service=service.full_name, watching=watching, interceptors=calls
                 )
 
-            return keyed(reopened(dial, files), asked)
+            return keyed(reopened(dial, files), told)
 
         # Streams have connections of their own: reading them slowly holds up no call.
         book, desk = calling.position_address(position_address), calling.reconciler_address(reconciler_address)

@@ -6,10 +6,10 @@ import grpc
 
 from grpckit.channel import connect
 from grpckit.keyed import keyed
-from trueup_cli.calling import secured
+from trueup_cli.calling import api_key, tls_files
 
 
 def dial(address: str, *, key: str = "") -> grpc.aio.Channel:
     """A channel with the settings' credentials, and their key unless another one is given. Raises StartupError."""
-    files, own = secured()
-    return keyed(connect(address, credentials=None if files is None else files.credentials), key or own)
+    files = tls_files()
+    return keyed(connect(address, credentials=None if files is None else files.credentials), key or api_key())

@@ -12,7 +12,7 @@ import typer
 
 from grpckit.errors import RpcError, StartupError
 from trueup_cli import failures
-from trueup_cli.calling import position_address, reconciler_address, secured
+from trueup_cli.calling import api_key, position_address, reconciler_address, tls_files
 from trueup_cli.client import Client, Unreachable
 from trueup_cli.failures import Failure
 from trueup_cli.output import Output
@@ -30,7 +30,7 @@ class Session:
 
     def __init__(self, position: str, reconciler: str, *, is_json: bool | None) -> None:
         self.position_address, self.reconciler_address = position_address(position), reconciler_address(reconciler)
-        files, key = secured()
+        files, key = tls_files(), api_key()  # the client looks for neither, since it is given addresses
         self.credentials, self.has_key = None if files is None else files.credentials, bool(key())
         self.client = Client(self.position_address, self.reconciler_address, files=files, key=key, timeout_s=_TIMEOUT_S)
         self.out = Output(is_json=is_json)

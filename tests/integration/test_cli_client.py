@@ -74,17 +74,35 @@ async def test_what_is_not_said_is_as_the_command_line_has_it(start_position, tm
         with pytest.raises(RpcError) as caught:
             await client.positions.ListPositions(request)
     assert caught.value.reason == "NO_CREDENTIALS"
+    authority = grpc.ssl_channel_credentials((tmp_path / "ca.pem").read_bytes())
+    monkeypatch.setenv("TLS_CA_FILE", str(tmp_path / "none.pem"))
+    async with Client(credentials=authority) as client:  # in place of the file, which is not looked at then
+        assert not (await client.positions.ListPositions(request)).positions
     monkeypatch.delenv("TLS_CA_FILE")
     monkeypatch.delenv("TRUEUP_KEY_FILE")
-    authority = grpc.ssl_channel_credentials((tmp_path / "ca.pem").read_bytes())
-    async with Client(service.address, credentials=authority, key="r" * 40) as client:
-        assert not (await client.positions.ListPositions(request)).positions
     async with Client() as client:
         with pytest.raises(Unreachable, match="speaks TLS: set TLS_CA_FILE"):
             await client.positions.ListPositions(request)
     monkeypatch.setenv("TLS_CA_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(StartupError, match="No such file"):
         Client()
+
+
+async def test_with_an_address_nothing_else_is_of_the_settings(start_position, monkeypatch):
+    """A key is not sent to whom it is not for, and TLS is not spoken with who is called without."""
+    service = await start_position(auth="required", key_pepper="p" * 40, root_key="r" * 40)
+    monkeypatch.setenv("TLS_CA_FILE", "/none/ca.pem")
+    monkeypatch.setenv("TRUEUP_KEY", "r" * 40)
+    async with Client(service.address) as client:
+        with pytest.raises(RpcError) as caught:
+            await client.positions.ListPositions(pb.ListPositionsRequest())
+        assert caught.value.reason == "NO_CREDENTIALS"
+    async with Client(reconciler_address=service.address) as client:
+        with pytest.raises(RpcError) as caught:
+            await client.reconciler.ListVenues(rpb.ListVenuesRequest())
+        assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED
+    async with Client(service.address, key="r" * 40) as client:
+        assert not (await client.positions.ListPositions(pb.ListPositionsRequest())).positions
 
 
 async def test_silence_says_whose_it_is(client):
