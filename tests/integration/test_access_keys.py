@@ -19,6 +19,7 @@ from position_service.app import PositionApp
 from position_service.settings import PositionSettings
 from tests.access_matrix import IDS, POSITION, SCOPES, WHOLE, accounts_in, answer, request_of, scope_of
 from tests.position_client import Client, a_finding, a_run, eventually, stamp
+from trueup_cli.dev_ca import SERVER, DevCa
 
 ROOT = "root-" + "r" * 40
 KEYS = {"auth": "required", "key_pepper": "p" * 40, "root_key": ROOT}
@@ -218,6 +219,18 @@ async def test_it_does_not_start_open_to_everybody(database, settings, said):
     finally:
         await app.stop()
     assert "short" not in str(caught.value).replace("too short", "")
+
+
+async def test_with_tls_it_does_not_start_without_keys_off_loopback(database, tmp_path):
+    DevCa(tmp_path).ensure()
+    chain = DevCa(tmp_path).issue(SERVER, "trueup", ["127.0.0.1"])
+    files = {"tls_cert_file": chain, "tls_key_file": chain.with_suffix(".key")}
+    app = PositionApp(PositionSettings(position_listen="0.0.0.0:0", database_url=database, **files))
+    try:
+        with pytest.raises(StartupError, match="API keys are required, and there is no pepper"):
+            await app.start()
+    finally:
+        await app.stop()
 
 
 @pytest.mark.parametrize("settings", [{"position_listen": "0.0.0.0:0"}, {"http_listen": "0.0.0.0:0"}])
