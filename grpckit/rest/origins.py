@@ -74,14 +74,16 @@ class Origins:
             name = (urlsplit(f"//{host}").hostname or "").lower()
         except ValueError:
             return False
-        if name in self._hosts:
+        if name in self._hosts or _is_loopback(name):
             return True
-        if not self._loopback:
-            return not self._hosts
-        try:
-            return ipaddress.ip_address(name).is_loopback
-        except ValueError:
-            return name == "localhost" or name.endswith(".localhost")
+        return not (self._loopback or self._hosts)
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
 
 
 def _forbidden(status: int, message: str) -> Refusal:

@@ -210,6 +210,12 @@ def test_off_loopback_every_name_is_ours_unless_names_are_given() -> None:
         Origins(hosts=["desk.example.com"], loopback=False).check(asked(Host="other.example.com"))
 
 
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST:8000", "desk.localhost", "127.0.0.1:8000", "[::1]:8000"])
+def test_names_of_loopback_are_always_ours(name: str) -> None:
+    """Nobody can point them elsewhere, and probes of balancers use them."""
+    Origins(hosts=["desk.example.com"], loopback=False).check(asked("GET", Host=name))
+
+
 def test_cors_is_off_unless_an_origin_is_allowed() -> None:
     preflight = asked("OPTIONS", Origin="https://desk.example.com", Access_Control_Request_Method="POST")
     assert Origins().preflight(preflight, "POST") == {}
