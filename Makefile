@@ -68,7 +68,7 @@ tools: $(PROMETHEUS) ## Install the Debian packages without which some tests ski
 $(PROMETHEUS):
 	@if command -v apt-get >/dev/null; then rm -rf build/prometheus && mkdir -p build/prometheus && cd build/prometheus && \
 	  { apt-get -qq download prometheus 2>/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get -qq download prometheus; }; } && \
-	  dpkg -x prometheus_*.deb . && rm prometheus_*.deb; fi || echo "no Prometheus, its tests skip: apt-get update wants root"
+	  dpkg -x prometheus_*.deb . && rm prometheus_*.deb; fi || echo "Prometheus could not be downloaded or unpacked, its tests skip: apt-get update first, as root"
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .
