@@ -51,8 +51,10 @@ def empty_database(postgres: str) -> Iterator[str]:
 
     name = f"t{uuid.uuid4().hex}"
     asyncio.run(execute(f"CREATE DATABASE {name}"))
-    yield postgres.replace("/postgres?", f"/{name}?")
-    asyncio.run(execute(f"DROP DATABASE {name} WITH (FORCE)"))
+    try:
+        yield postgres.replace("/postgres?", f"/{name}?")
+    finally:
+        asyncio.run(execute(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 def prepare(deploy: Path) -> None:
