@@ -104,11 +104,11 @@ class Composed:
         self.site.start("reconciler", self.env["reconciler"])
         return self
 
-    def second(self) -> Process:
-        """Start another Position service, as --scale does, with HTTP in any case."""
+    def second(self, **settings: str) -> Process:
+        """Start another Position service, as --scale does, with HTTP in any case and some settings of its own."""
         ports = {"POSITION_LISTEN": self.site.grpc["position"], "HTTP_LISTEN": self.site.http["position"]}
         own = {setting: f"127.0.0.2:{port}" for setting, port in ports.items()}
-        return self.site.start("position", self.env["position"] | own)
+        return self.site.start("position", self.env["position"] | own | settings)
 
     @property
     def root_key(self) -> str:

@@ -143,6 +143,13 @@ def test_watches_come_through_as_they_happen(front: Front, form: str):
         assert lines.output.startswith("{") == ("json" in form)
 
 
+def test_callers_do_not_rule_how_envoy_calls(front: Front):
+    """Also not who says that somebody inside had asked before: the watch would end after this millisecond."""
+    told = ("-H", "x-envoy-upstream-rq-timeout-ms: 1", "-H", "x-forwarded-for: 10.0.0.1")
+    with Process(front.grpcurl(f"{POSITION}/WatchPositions", *told, includeCurrent=True), front.env) as lines:
+        streamed(front, lines, "TIA/USD", lambda seen: '"TIA/USD"' in seen)
+
+
 def test_a_watch_over_grpc_comes_through(front: Front):
     command = front.grpcurl(f"{POSITION}/WatchPositions", includeCurrent=True)
     with Process(command, front.env) as lines:
@@ -190,7 +197,7 @@ def test_new_certificates_and_a_new_authority_are_taken_without_a_restart(front:
 def test_replicas_are_called_in_turn_and_found_and_left_out(front: Front):
     """Last: it starts another one, whose certificate is of the new authority, and leaves none."""
     site = front.pair.site
-    second = front.pair.second()
+    second = front.pair.second(DRAIN_WAIT="600")
     front.names.addresses["position"].append("127.0.0.2")
     places = [f"{address}:{site.http['position']}" for address in front.names.addresses["position"]]
 
@@ -202,18 +209,23 @@ def test_replicas_are_called_in_turn_and_found_and_left_out(front: Front):
         return all(reads(front, place) > was for place, was in zip(places, before, strict=True))
 
     wait_until(both_are_called, "Envoy to find the second Position service")
-    assert second.stop(signal.SIGKILL) == -signal.SIGKILL
+    assert site.running[0].stop(signal.SIGKILL) == -signal.SIGKILL
 
     def the_other_answers() -> bool:
         return all(front.ask("/api/positions/summary")[0] == 200 for _ in range(20))
 
     wait_until(the_other_answers, "Envoy to leave out the one that was killed")
     assert all(front.call(f"{POSITION}/GetPortfolioSummary")[0] for _ in range(6))
-    site.running[0].stop(signal.SIGKILL)
-    wait_until(lambda: front.ask("/api/positions/summary")[0] == 503, "Envoy to say that there is none")
+    second.send(signal.SIGTERM)
+    wait_until(
+        lambda: {front.ask("/api/positions/summary")[0] for _ in range(20)} == {503},
+        "Envoy to leave out the one that says that it ends",
+    )
+    assert second.popen.poll() is None, "it would answer still"
     status, told, headers = front.ask("/api/positions/summary")
     assert (status, told["code"], reason(told), headers["retry-after"]) == (503, 14, "STORE_UNAVAILABLE", "1")
-    assert "Unavailable" in front.call(f"{POSITION}/GetPortfolioSummary")[1]
+    assert second.stop(signal.SIGKILL) == -signal.SIGKILL
+    wait_until(lambda: "Unavailable" in front.call(f"{POSITION}/GetPortfolioSummary")[1], "and for gRPC")
 
 
 class Transcoding(NamedTuple):
@@ -309,9 +321,16 @@ def test_a_transcoded_watch_comes_as_lines(transcoding: Transcoding):
 
 
 def test_a_transcoded_call_that_finds_no_service_says_so(transcoding: Transcoding):
-    """Last: it leaves none."""
+    """Last: it leaves none, but for one that says that it ends, and answers still."""
     front, _ = transcoding
+    second = front.pair.second(HTTP_LISTEN="off", DRAIN_WAIT="600")
+    front.names.addresses["position"].append("127.0.0.2")
     assert front.pair.site.running[0].stop(signal.SIGKILL) == -signal.SIGKILL
-    wait_until(lambda: front.ask("/v1/positions")[0] == 503, "Envoy to say that there is none")
+    wait_until(lambda: {front.ask("/v1/positions")[0] for _ in range(20)} == {200}, "Envoy to find the second one")
+    second.send(signal.SIGTERM)
+    wait_until(lambda: {front.ask("/v1/positions")[0] for _ in range(20)} == {503}, "Envoy to say that there is none")
     status, told, headers = front.ask("/v1/positions")
     assert (status, told["code"], reason(told), headers["retry-after"]) == (503, 14, "STORE_UNAVAILABLE", "1")
+    assert "no healthy upstream" in front.call(f"{POSITION}/ListPositions")[1]
+    assert second.popen.poll() is None, "it would answer still"
+    assert second.stop(signal.SIGKILL) == -signal.SIGKILL
