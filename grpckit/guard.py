@@ -25,7 +25,7 @@ from grpckit.errors import REASONS, RpcError, StartupError, abort
 from grpckit.limits import Limits
 from grpckit.log import call_line, json_lines
 from grpckit.methods import Method
-from grpckit.observe import Observation, Observe, default_metrics
+from grpckit.observe import Metrics, Observation, Observe, default_metrics
 from grpckit.tracing import traced
 from grpckit.validation import reader, warm
 
@@ -100,6 +100,8 @@ class Guard:
 
     def wrap(self, methods: Mapping[str, Method], handlers: Handlers) -> dict[str, Any]:
         """Wraps a service's handlers. Raises StartupError for a handler that is no coroutine or async generator."""
+        if isinstance(self._observe, Metrics):
+            self._observe.begin(methods[name].path for name in handlers)
         return {name: self._wrap(methods[name], handler) for name, handler in handlers.items()}
 
     def drain(self) -> None:

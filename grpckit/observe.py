@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import accumulate
 from typing import NamedTuple, TypeAlias
@@ -31,6 +31,9 @@ Observe: TypeAlias = Callable[[Observation], None]
 # A read answered from memory takes a millisecond, a durable write a few, a reconciliation seconds.
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _BOUNDS = (*(str(float(bucket)) for bucket in _BUCKETS), "+Inf")
+# What the alerts CallsFail and CallsRefused count.
+_DEFECTS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
+_REFUSALS = ("OVERLOADED", "STORE_UNAVAILABLE")
 
 
 class _Times:
@@ -72,6 +75,14 @@ class Metrics(Collector):
             times.sum_s += seconds
         if reason:
             self._errors[method, reason] += 1
+
+    def begin(self, methods: Iterable[str]) -> None:
+        """Shows at 0 what alerts count of these methods: of a series that begins at 1 Prometheus sees no increase."""
+        for method in methods:
+            for code in _DEFECTS:
+                self._calls.setdefault((method, code), 0)
+            for reason in _REFUSALS:
+                self._errors.setdefault((method, reason), 0)
 
     def track(self, kind: str, in_flight: Callable[[], float]) -> None:
         """Reads the number of calls in flight whenever the metrics are read."""

@@ -180,19 +180,19 @@ CASES = {
         silent={f"trueup_ledger_revision{{{A}}}": "0+200x60", f"trueup_ledger_revision{{{B}}}": "0 0+200x59"},
     ),
     "CallsFail": Case(
-        fires={  # the first of its kind, which begins a series
-            f'grpc_calls_total{{{A},method="Open",code="INTERNAL"}}': "_x50 1x10",
+        fires={  # the first of its kind, after a restart
+            f'grpc_calls_total{{{A},method="Open",code="INTERNAL"}}': "1x40 stale _x3 0x5 1x10",
             f'grpc_calls_total{{{A},method="Open",code="OK"}}': "0+5x60",
         },
         labels={"job": "position", "method": "Open"},
         summary="Open failed by a defect: the log has it under a correlation id.",
         silent={
-            f'grpc_calls_total{{{A},method="Open",code="INTERNAL"}}': "0x5 1x20 stale _x7 1x27",  # long ago, and a gap
+            f'grpc_calls_total{{{A},method="Open",code="INTERNAL"}}': "0x5 1x20 stale _x7 0x27",  # long ago, and a restart
             f'grpc_calls_total{{{A},method="Open",code="NOT_FOUND"}}': "0+5x60",
         },
     ),
     "CallsRefused": Case(
-        fires={f'grpc_errors_total{{{A},reason="OVERLOADED"}}': "_x50 57x10"},
+        fires={f'grpc_errors_total{{{A},reason="OVERLOADED"}}': "0x50 57x10"},
         labels={"job": "position", "reason": "OVERLOADED"},
         summary="Calls are refused: OVERLOADED.",
         silent={

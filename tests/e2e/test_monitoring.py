@@ -115,6 +115,17 @@ def test_every_metric_and_label_is_there(seen: dict[str, Samples], expression: s
     assert grouped(expression) <= labels
 
 
+@pytest.mark.parametrize("alert", ["CallsFail", "CallsRefused"])
+def test_what_is_counted_begins_before_it_happens(seen: dict[str, Samples], alert: str):
+    """For each method, or Prometheus would see no increase in the first one."""
+    (expression,) = (rule["expr"] for rule in RULES if rule["alert"] == alert)
+    ((metric, label, values),) = re.findall(r'(\w+)\{(\w+)=~"([\w|]+)"\}', expression)
+    for name, service in (("position", "PositionService/OpenPosition"), ("reconciler", "ReconcilerService/ListDrifts")):
+        for value in values.split("|"):
+            found = [one["value"] for one in seen[name][metric] if one[label] == value and service in one["method"]]
+            assert found == ["0.0"], (service, value)
+
+
 def test_labels_that_alerts_show_are_there():
     for rule in RULES:
         shown = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))

@@ -698,6 +698,20 @@ async def test_every_call_is_observed_and_counted():
     assert sample("grpc_stream_messages_total", method=f"{CONTRACT.full_name}/WatchPositions") == 2
 
 
+async def test_what_alerts_count_is_shown_before_it_happens():
+    """Or Prometheus would see no increase in the first one."""
+    registry = CollectorRegistry()
+    async with served(Servicer(), observe=Metrics(registry)):
+        pass
+    calls, errors = ("grpc_calls_total", "grpc_errors_total")
+    methods = [*(f"{CONTRACT.full_name}/{method.name}" for method in CONTRACT.methods), "grpc.health.v1.Health/Check"]
+    for method in methods:
+        for code in ("INTERNAL", "UNKNOWN", "DATA_LOSS"):
+            assert registry.get_sample_value(calls, {"method": method, "code": code}) == 0, method
+        for reason in ("OVERLOADED", "STORE_UNAVAILABLE"):
+            assert registry.get_sample_value(errors, {"method": method, "reason": reason}) == 0, method
+
+
 async def test_broken_metrics_break_no_answer():
     def observe(_observation):
         raise ZeroDivisionError
