@@ -97,6 +97,8 @@ def test_errors_say_what_they_say_without_envoy(front: Front):
     assert (status, told["code"], reason(told)) == (400, 3, "INVALID_REQUEST")
     assert fields(told) == ["leverge"], "a field that nobody knows is not dropped"
     assert headers["content-type"].startswith("application/json")
+    status, told, _ = front.ask("/v1/drifts", transfer_encoding="chunked", content_length="4")  # Envoy's own word
+    assert (status, told["code"], reason(told)) == (400, 3, "INVALID_REQUEST")
     status, told, headers = front.ask("/v1/drifts", key="")
     assert (status, reason(told), headers["www-authenticate"]) == (401, "NO_CREDENTIALS", "Bearer")
     assert [reason(front.ask(path)[1]) for path in ("/v1/nothing", "/v1/drifts/nothing/there")] == [
