@@ -145,6 +145,7 @@ class ScopeReading:
     observed_at: datetime | None = None  # the venue's own time of the state
     equity: Equity | None = None  # None: not told here, or not meaningful in the account's mode
     if_booked: bool = False  # compared only where the book keeps positions of this product
+    is_absent: bool = False  # empty because the venue says that it keeps nothing of the kind for the account
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,8 @@ class ReconcilerSettings(Settings):
         default=2.5, description="Request budget."
     )
     coinbase_futures: Literal["auto", "required", "off"] = Field(
-        default="auto", description="auto: 403 and 404 mean none; required: they are failures; off: never asked."
+        default="auto",
+        description="auto: 403 and 404 mean none, unless the book holds some; required: they are failures; off: never asked.",
     )
     coinbase_cash: str = Field(
         default="USD,USDC,USDT,PYUSD,EUR,EURC,GBP,CAD,AUD,SGD,CHF,JPY,BRL",

@@ -50,8 +50,9 @@ def weigh(
     ``received_at`` (by default the request), or not after the state it gave before. A state without a time of its own is
     doubted with the venue's main scope, which was asked for in the same moment. An empty scope is believed when
     the answer before was empty as well, and long enough ago if much has vanished; or when there was no answer before
-    and the book holds nothing there. What an adapter does not believe itself is not remembered. When the clock was set
-    back, nothing that was remembered counts.
+    and the book holds nothing there. A scope that is said not to be there at all is believed only where the book holds
+    nothing. What an adapter does not believe itself is not remembered. When the clock was set back, nothing that was
+    remembered counts.
     """
     owners = (scope_of(snapshot, local.product, local.symbol) for local in book.values() if not local.in_transit)
     held = Counter(id(owner) for owner in owners)
@@ -71,7 +72,9 @@ def weigh(
             continue
         before = last.get(scope.scope)
         doubt = beside if scope.observed_at is None else wrong[scope.scope]
-        if not doubt:
+        if scope.is_absent and (booked := held[id(scope)]):
+            doubt = f"absent, says the venue, where the book holds {booked}: look at the account and its key"
+        elif not doubt:
             known[scope.scope] = answer = _answer(scope, snapshot.requested_at, before, held[id(scope)])
             doubt = _emptied(answer, before)
         scopes.append(replace(scope, outcome=Outcome.SUSPECT, error=doubt) if doubt else scope)

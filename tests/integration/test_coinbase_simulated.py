@@ -238,6 +238,11 @@ async def test_an_account_without_futures(venue: RunningServer, connect: Connect
     snapshot = await connect(venue).snapshot()
     assert await outcomes(connect(venue)) == ALL_OK
     assert held(snapshot).keys() == {"BTC-USD", "ETH-USD"}
+    assert {name: reading.is_absent for name, reading in by_scope(snapshot).items()} == {
+        "spot": False,
+        "futures": True,
+        "perpetuals": True,
+    }
     assert await outcomes(connect(venue, futures="required")) == SPOT_ONLY
     assert await outcomes(connect(venue, futures="off")) == {"spot": "OK"}
 

@@ -435,6 +435,18 @@ def test_an_empty_scope_is_believed_where_the_book_is_empty_too(local: BookPosit
     assert weighed(reading(NOW), None, *([local] if local else []))[0].outcome is OK
 
 
+def test_what_the_venue_says_it_never_kept_is_no_reason_to_think_that_it_is_gone() -> None:
+    """However often it says so: an account that holds something is there."""
+    answers: dict[str, Answer] = {}
+    for after in (0, 1, 3600):
+        read, answers = weighed(reading(NOW + after * SECOND, is_absent=True), answers, booked(), after=after)
+        assert read.outcome is SUSPECT
+        assert read.error == "absent, says the venue, where the book holds 1: look at the account and its key"
+    assert answers == {}, "it is no answer"
+    assert weighed(reading(NOW, is_absent=True))[0].outcome is OK
+    assert weighed(reading(NOW), None, booked())[0].error == EMPTY
+
+
 def test_a_zero_position_is_as_empty_as_none() -> None:
     assert weighed(reading(NOW, held("0")), None, booked())[0].outcome is SUSPECT
     assert weighed(reading(NOW, held()), None, booked())[0].outcome is OK

@@ -46,7 +46,7 @@ class FuturesReader:
         try:
             held = await self._held()
             if held is None:
-                return _readings(Outcome.OK), {}
+                return _readings(Outcome.OK, is_absent=True), {}
             known, equity = await self._with_equity(self._known(frozenset(one.product_id for one in held)))
             positions = tuple(decode.contract(one, known.get(one.product_id)) for one in held)
         except VenueError as error:
@@ -115,7 +115,12 @@ class FuturesReader:
 
 
 def _readings(
-    outcome: Outcome, positions: tuple[VenuePosition, ...] = (), error: str = "", equity: Equity | None = None
+    outcome: Outcome,
+    positions: tuple[VenuePosition, ...] = (),
+    error: str = "",
+    equity: Equity | None = None,
+    *,
+    is_absent: bool = False,
 ) -> Readings:
     """The equity is that of the one account behind both scopes; it stands in the first, so that it counts once."""
     return tuple(
@@ -127,6 +132,7 @@ def _readings(
             tuple(one for one in positions if one.product is product),
             error,
             equity=equity if scope == SCOPES[0][0] else None,
+            is_absent=is_absent,
         )
         for scope, product in SCOPES
     )
