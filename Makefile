@@ -38,7 +38,7 @@ test: $(STAMP) ## Run all tests (make test T=tests/unit runs some)
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(T)
 
 # MINUTES=60 goes on for longer, SEED=n repeats a run, ONLY=kills,wire takes some of the parts.
-torture: $(STAMP) ## Try to break the promises of docs/reliability.md (half an hour and more)
+torture: $(STAMP) ## Try to break the promises of docs/reliability.md (half an hour)
 	$(BIN)/python -m tests.torture $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only '$(ONLY)')
 
 # ONLY=name measures one row (ONLY=? lists them); GROWTH=1 measures 1 000 to 100 000 positions instead, and draws it.
