@@ -158,8 +158,8 @@ class Cycle:
     async def _look_until_settled(
         self, desks: Sequence[Desk], patience_s: float | None
     ) -> tuple[list[Sight], tuple[Desk, ...], list[OpenCase], int]:
-        """What the desks show that answer, those that once do not, the open cases, and the revision of the book that was
-        read first.
+        """What the desks show that answer, the desks that did not each time, the open cases, and the revision of the book
+        that was read first.
         """
         reading, cases = await asyncio.gather(self._book.read(), self._book.open_cases())
         first = reading.revision
@@ -182,8 +182,8 @@ class Cycle:
         cases: Sequence[OpenCase],
         patience_s: float | None,
     ) -> tuple[dict[Desk, Sight], dict[Desk, None]]:
-        """Look at all at once, each with what this cycle saw of it before. Who does not answer in time is slow, and among
-        the second.
+        """Look at all at once, each with what this cycle saw of it before. Returns what they show, and the desks that do
+        not answer in time: those are slow now.
         """
         looks = {
             asyncio.create_task(self._look(desk, before, reading, cases, len(desks))): desk for desk, before in desks
